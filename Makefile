@@ -1,0 +1,150 @@
+# cratos: a C library and a command that run a daemon's servers as one app.
+# "make help" tells every target. Set CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR as
+# usual; BUILD is the folder for all that is made.
+
+VERSION := 0.1.0
+SOVERSION := 0
+BUILD ?= build
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+INSTALL ?= install
+CFLAGS ?= -O2 -g
+
+# ---- what there is ---------------------------------------------------------
+
+ROOMS := errgroup server app config
+LIB_SRC := $(foreach r,$(ROOMS),$(sort $(wildcard $(r)/*.c)))
+# Installed headers, in the order in which they build on one another.
+HEADERS := errgroup/error.h errgroup/context.h errgroup/errgroup.h \
+	server/server.h server/tcp.h server/exec.h app/app.h config/config.h
+CRATOS_SRC := $(sort $(wildcard cmd/cratos/*.c))
+ECHOD_SRC := $(sort $(wildcard cmd/echod/*.c))
+CHECK_SRC := $(sort $(wildcard tests/check_*.c))
+TEST_LIB_SRC := $(filter-out $(CHECK_SRC),$(sort $(wildcard tests/*.c)))
+MAN := $(sort $(wildcard $(foreach r,$(ROOMS) cmd/cratos cmd/echod,$(r)/*.[1-8])))
+C_FILES = $(shell git ls-files -co --exclude-standard '*.[ch]')
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIB_OBJ := $(call obj,$(LIB_SRC))
+CHECKS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(CHECK_SRC))
+INCLUDES := $(addprefix $(BUILD)/include/cratos/,$(notdir $(HEADERS)))
+
+STATIC := $(BUILD)/libcratos.a
+SHARED := $(BUILD)/libcratos.so.$(SOVERSION)
+PROGRAMS := $(BUILD)/cratos $(BUILD)/echod
+
+# ---- how it is compiled ----------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2
+CPPFLAGS_ALL = -D_GNU_SOURCE -DCRATOS_VERSION='"$(VERSION)"' \
+	-I$(BUILD)/include -I. $(CPPFLAGS)
+CFLAGS_ALL = -std=c11 -fPIC -pthread $(WARNINGS) \
+	$(if $(WERROR),-Werror) $(SANITIZERS) $(CFLAGS)
+LDFLAGS_ALL = -pthread $(SANITIZERS) $(LDFLAGS)
+# Asked when a recipe runs, so that "make deps test" finds what deps brought.
+CHECK_CFLAGS = $(shell pkg-config --cflags check)
+CHECK_LIBS = $(shell pkg-config --libs check)
+LIBS := -linih
+
+all: $(PROGRAMS) $(STATIC) $(SHARED)
+
+$(BUILD)/obj/%.o: %.c | $(INCLUDES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/tests/%.o: tests/%.c | $(INCLUDES)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(CHECK_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Every program here sees the public headers as an installed one would.
+define include_rule
+$$(BUILD)/include/cratos/$$(notdir $(1)): $(1)
+	@mkdir -p $$(@D)
+	@ln -sf $$(CURDIR)/$(1) $$@
+endef
+$(foreach h,$(HEADERS),$(eval $(call include_rule,$(h))))
+
+$(STATIC): $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(SHARED): $(LIB_OBJ) app/libcratos.map
+	$(CC) -shared -Wl,-soname,$(@F) -Wl,--version-script=app/libcratos.map \
+	    $(if $(SANITIZERS),,-Wl,-z,defs) $(LDFLAGS_ALL) -o $@ $(LIB_OBJ) $(LIBS)
+	@ln -sf $(@F) $(BUILD)/libcratos.so
+
+$(BUILD)/cratos: $(call obj,$(CRATOS_SRC)) $(STATIC)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+$(BUILD)/echod: $(call obj,$(ECHOD_SRC)) $(STATIC)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(STATIC)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CHECK_LIBS) $(LIBS)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- dependencies ----------------------------------------------------------
+
+# "make deps" takes what it needs to build, run and test from Debian; the
+# programs that the linters and the end-to-end tests need more are in
+# "make deps-ci". Nothing is asked of apt when all is there.
+DEPS := pkg-config libinih-dev check python3-minimal
+DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
+	mandoc python3 nginx-light redis-server curl
+
+ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
+missing = $(shell for p in $(1); do dpkg-query -W -f '$${Status}' $$p \
+	2>/dev/null | grep -q 'ok installed' || echo $$p; done)
+define install_packages
+	@missing="$(call missing,$(1))"; test -z "$$missing" || { \
+	    $(ROOT) apt-get update -qq && \
+	    $(ROOT) env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+	        apt-get install -y -qq --no-install-recommends $$missing; }
+endef
+
+deps:
+	$(call install_packages,$(DEPS))
+
+deps-ci: deps
+	$(call install_packages,$(DEPS_CI))
+
+# With deps among the goals, all else waits for it, with make -j as well.
+ifneq ($(filter deps,$(MAKECMDGOALS)),)
+$(INCLUDES): | deps
+endif
+
+# ---- run, test, check ------------------------------------------------------
+
+run: $(PROGRAMS)
+	$(BUILD)/cratos run cmd/cratos/example.ini
+
+checks: all $(CHECKS)
+
+test: checks
+	tests/run $(BUILD)
+
+test-asan:
+	$(MAKE) BUILD=$(BUILD)/asan WRAP=asan \
+	    SANITIZERS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" test
+
+test-tsan:
+	$(MAKE) BUILD=$(BUILD)/tsan WRAP=tsan \
+	    SANITIZERS="-fsanitize=thread -fno-omit-frame-pointer" test
+
+test-valgrind:
+	$(MAKE) WRAP=valgrind test
+
+export WRAP
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all deps deps-ci run checks test test-asan test-tsan test-valgrind \
+	clean
+.DELETE_ON_ERROR:

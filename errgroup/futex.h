@@ -1,0 +1,28 @@
+/* Sleeping on a word until another thread changes it (Linux' futex). */
+#ifndef CRATOS_FUTEX_H
+#define CRATOS_FUTEX_H
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * Sleeps while *word is value, until futex_wake_all, deadline (a point of
+ * CLOCK_MONOTONIC, NULL: none), or for no reason: the caller looks again.
+ */
+static inline void futex_wait(atomic_int *word, int value,
+    const struct timespec *deadline)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline,
+	    NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static inline void futex_wake_all(atomic_int *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX);
+}
+
+#endif
