@@ -47,8 +47,9 @@
 
 enum {
 	IDLE_S = 5, /* a thread unused for as long leaves */
-	PATIENCE_MAX_NS = 200000,
+	PATIENCE_MAX_NS = 1000000,
 	PATIENCE_MIN_NS = 4000, /* less is not worth a sleep */
+	PATIENCE_ROUNDS = 8,
 	LOOK_MS = 1, /* between looks at a negative balance */
 	GROW_MAX = 64 /* threads made in one look */
 };
@@ -70,7 +71,7 @@ static struct {
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
     .once = PTHREAD_ONCE_INIT,
     .queue = TAILQ_HEAD_INITIALIZER(pool.queue),
-    .patience_ns = PATIENCE_MAX_NS / 4};
+    .patience_ns = PATIENCE_MAX_NS};
 
 static void init_pool(void)
 {
@@ -165,18 +166,28 @@ static int add_thread(void)
 	return ret;
 }
 
-/* Waits for a spare thread, for as long as that has paid off lately. */
+/*
+ * Waits for a spare thread, for as long as that has paid off lately; longer,
+ * but not for ever, while threads take jobs.
+ */
 static void be_patient(void)
 {
-	int64_t deadline_ns;
-	bool in_time = true;
+	int64_t start_ns = clock_ns();
+	int64_t end_ns = start_ns + PATIENCE_ROUNDS * pool.patience_ns;
+	int64_t deadline_ns = start_ns + pool.patience_ns;
+	unsigned long taken = pool.taken;
 
 	if (pool.patience_ns < PATIENCE_MIN_NS)
 		return;
-	deadline_ns = clock_ns() + pool.patience_ns;
 	pool.waiting++;
-	while (spare() <= 0 && in_time)
-		in_time = wait_until(&pool.freed, deadline_ns);
+	while (spare() <= 0) {
+		if (wait_until(&pool.freed, deadline_ns))
+			continue;
+		if (taken == pool.taken || deadline_ns >= end_ns)
+			break;
+		taken = pool.taken;
+		deadline_ns += pool.patience_ns;
+	}
 	pool.waiting--;
 	if (spare() <= 0)
 		pool.patience_ns /= 4;
@@ -191,7 +202,7 @@ int worker_submit(struct job *job, bool patient)
 	if (spare() <= 0 && patient && pool.threads >= pool.processors)
 		be_patient();
 	if (spare() > 0 && pool.patience_ns < PATIENCE_MAX_NS)
-		pool.patience_ns += PATIENCE_MIN_NS;
+		pool.patience_ns = 2 * pool.patience_ns + PATIENCE_MIN_NS;
 	while (!ret && spare() <= 0)
 		ret = add_thread();
 	/* A thread may have become idle while another could not be made. */
