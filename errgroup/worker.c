@@ -106,6 +106,8 @@ static void take(struct job *job)
 	TAILQ_REMOVE(&pool.queue, job, link);
 	pool.queued--;
 	pool.taken++;
+	if (pool.waiting)
+		pthread_cond_broadcast(&pool.freed);
 }
 
 static bool wait_until(pthread_cond_t *cond, int64_t deadline_ns)
@@ -124,7 +126,7 @@ static bool wait_for_work(void)
 
 	pool.idle++;
 	if (pool.waiting)
-		pthread_cond_signal(&pool.freed);
+		pthread_cond_broadcast(&pool.freed);
 	while (!pool.queued && in_time)
 		in_time = wait_until(&pool.work, deadline_ns);
 	pool.idle--;
@@ -167,20 +169,25 @@ static int add_thread(void)
 }
 
 /*
- * Waits for a spare thread, for as long as that has paid off lately; longer,
- * but not for ever, while threads take jobs.
+ * Waits for a spare thread: while jobs wait for threads that are bound to come
+ * for them, since another one would not come sooner; then for as long as it
+ * has paid off lately, and longer, but not for ever, while threads take jobs.
  */
 static void be_patient(void)
 {
-	int64_t start_ns = clock_ns();
-	int64_t end_ns = start_ns + PATIENCE_ROUNDS * pool.patience_ns;
-	int64_t deadline_ns = start_ns + pool.patience_ns;
+	int64_t now_ns = clock_ns();
+	int64_t deadline_ns = now_ns + pool.patience_ns;
+	int64_t end_ns = now_ns + PATIENCE_ROUNDS * pool.patience_ns;
 	unsigned long taken = pool.taken;
 
-	if (pool.patience_ns < PATIENCE_MIN_NS)
-		return;
 	pool.waiting++;
 	while (spare() <= 0) {
+		if (spare() == 0 && pool.queued >= 2 * pool.processors) {
+			pthread_cond_wait(&pool.freed, &pool.lock);
+			continue;
+		}
+		if (pool.patience_ns < PATIENCE_MIN_NS)
+			break;
 		if (wait_until(&pool.freed, deadline_ns))
 			continue;
 		if (taken == pool.taken || deadline_ns >= end_ns)
