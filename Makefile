@@ -11,6 +11,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
 INSTALL ?= install
+OBJCOPY ?= objcopy
 CFLAGS ?= -O2 -g
 
 # ---- what there is ---------------------------------------------------------
@@ -68,9 +69,13 @@ $$(BUILD)/include/cratos/$$(notdir $(1)): $(1)
 endef
 $(foreach h,$(HEADERS),$(eval $(call include_rule,$(h))))
 
-$(STATIC): $(LIB_OBJ)
+# One object in which only the exported names are global, as in the shared one.
+$(STATIC): $(LIB_OBJ) app/libcratos.map
+	@sed -n 's/^\t\([a-z_]*\);$$/\1/p' app/libcratos.map >$(BUILD)/exports
+	$(LD) -r -o $(BUILD)/libcratos.o $(LIB_OBJ)
+	$(OBJCOPY) --keep-global-symbols=$(BUILD)/exports $(BUILD)/libcratos.o
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) rcs $@ $(BUILD)/libcratos.o
 
 $(SHARED): $(LIB_OBJ) app/libcratos.map
 	$(CC) -shared -Wl,-soname,$(@F) -Wl,--version-script=app/libcratos.map \
@@ -83,7 +88,8 @@ $(BUILD)/cratos: $(call obj,$(CRATOS_SRC)) $(STATIC)
 $(BUILD)/echod: $(call obj,$(ECHOD_SRC)) $(STATIC)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(STATIC)
+# Tests see the internals, so they take the library's objects.
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CHECK_LIBS) $(LIBS)
 

@@ -1,0 +1,543 @@
+/*
+ * app_run: the loop that takes an app from state to state.
+ *
+ * Design notes. See internal.h for who does what on which thread. A round of
+ * the loop: wait for descriptors; take signals and watches as they come; read
+ * the mail of tasks; make events of new errors; look at deadlines, if the timer
+ * fired; then go on as far as the states' work is over. Mail is read before
+ * deadlines are looked at, so what came in time counts as in time.
+ *
+ * A stop is asked for from many places, and is one flag: the loop begins the
+ * way down once, with one deadline for all of it.
+ *
+ * No mail is lost: it is put in the queue and the loop is woken in one hold of
+ * the lock; `woken` spares the second write until the loop has taken it.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/internal.h"
+#include "errgroup/clock.h"
+#include "errgroup/error_thread.h"
+
+/* ---- stopping ---- */
+
+void run_wake(struct app *app)
+{
+	if (app->woken || !app->running)
+		return;
+	app->woken = true;
+	loop_wake(&app->loop);
+}
+
+int app_stop(struct app *app)
+{
+	pthread_mutex_lock(&app->lock);
+	app->stop_wanted = true;
+	run_wake(app);
+	pthread_mutex_unlock(&app->lock);
+	return 0;
+}
+
+void run_request_stop(struct app *app)
+{
+	struct step *step = &app->steps[app->state];
+
+	if (app->stopping)
+		return;
+	pthread_mutex_lock(&app->lock);
+	app->stopping = true;
+	pthread_mutex_unlock(&app->lock);
+	app->stop_deadline_ms = app->stop_timeout_ms < 0
+				    ? INT64_MAX
+				    : clock_deadline_ms(app->stop_timeout_ms);
+	if (step->running && step->deadline_ms > app->stop_deadline_ms)
+		step->deadline_ms = app->stop_deadline_ms;
+	loop_arm(&app->loop, app->stop_deadline_ms);
+	context_cancel(app->up, NULL);
+}
+
+/* So that nothing that a server has started outlives the process. */
+static _Noreturn void force(struct app *app, int status)
+{
+	for (size_t i = 0; i < app->unit_count; i++) {
+		struct unit *unit = app->units[i];
+
+		if (unit->server.kill && unit->state != UNIT_NEW &&
+		    unit->state != UNIT_STOPPED)
+			unit->server.kill(unit->server.arg);
+	}
+	_exit(status);
+}
+
+static void take_signal(struct app *app, int signal)
+{
+	report_signal(app, signal);
+	if (++app->signals_seen == 1) {
+		run_request_stop(app);
+		return;
+	}
+	if (app->state != APP_STATE_DRAINING || app->drained)
+		force(app, 128 + signal);
+	app->drained = true;
+	app->signals_seen--;
+}
+
+static void signals_ready(struct source *source)
+{
+	struct app *app = (struct app *)((char *)source -
+					 offsetof(struct app, signal_source));
+	int signal;
+
+	while ((signal = signals_next(app->signals)))
+		take_signal(app, signal);
+}
+
+static void forward_ready(struct source *source)
+{
+	struct app *app = (struct app *)((char *)source -
+					 offsetof(struct app, forward_source));
+
+	signals_ready(&app->signal_source);
+}
+
+/* A parent that was plainly cancelled is a clean end. */
+static void parent_ready(struct source *source)
+{
+	struct app *app = (struct app *)((char *)source -
+					 offsetof(struct app, parent_source));
+	struct error cause = context_cause(app->parent);
+
+	loop_remove(&app->loop, source);
+	if (cause.code != -ECANCELED && !app->stopping)
+		report_error(app, NULL, *cause.origin ? cause.origin : "parent",
+		    &cause);
+	run_request_stop(app);
+}
+
+/* ---- from state to state ---- */
+
+static void start_servers(struct app *app)
+{
+	for (size_t i = 0; i < app->unit_count && !app->stopping; i++)
+		unit_launch(app->units[i]);
+}
+
+static void begin_drain(struct app *app)
+{
+	app->drain_ms = clock_ms();
+	app->drained = !app->announced || app->drain_delay_ms <= 0;
+	if (!app->drained)
+		loop_arm(&app->loop, clock_deadline_ms(app->drain_delay_ms));
+}
+
+/* The drain delay is on top of the time to stop, as long as it really was. */
+static void stop_servers(struct app *app)
+{
+	int64_t drain_ms = clock_ms() - app->drain_ms;
+
+	if (app->stop_deadline_ms < INT64_MAX - drain_ms)
+		app->stop_deadline_ms += drain_ms;
+	loop_arm(&app->loop, app->stop_deadline_ms);
+	for (size_t i = 0; i < app->unit_count; i++)
+		unit_stop(app->units[i]);
+}
+
+static void enter(struct app *app, enum app_state state)
+{
+	int64_t now_ms = clock_ms();
+	int64_t took_ms = now_ms - app->state_ms;
+
+	app->state = state;
+	app->state_ms = now_ms;
+	report_event(app, APP_EVENT_STATE, NULL, took_ms, NULL);
+	switch (state) {
+	case APP_STATE_STARTING:
+		start_servers(app);
+		break;
+	case APP_STATE_AFTER_START:
+		app->announced = true;
+		step_begin(app, state);
+		break;
+	case APP_STATE_DRAINING:
+		begin_drain(app);
+		break;
+	case APP_STATE_STOPPING:
+		stop_servers(app);
+		break;
+	default:
+		step_begin(app, state);
+		break;
+	}
+}
+
+static bool any_step_runs(const struct app *app)
+{
+	for (int i = 0; i < STATES; i++)
+		if (app->steps[i].running)
+			return true;
+	return false;
+}
+
+static bool is_over(const struct app *app)
+{
+	switch (app->state) {
+	case APP_STATE_STARTING:
+		return app->stopping || app->ready_count == app->unit_count;
+	case APP_STATE_RUNNING:
+		return app->stopping;
+	case APP_STATE_DRAINING:
+		return app->drained;
+	case APP_STATE_STOPPING:
+		return app->stopped_count == app->unit_count;
+	case APP_STATE_AFTER_STOP:
+		return !any_step_runs(app);
+	case APP_STATE_DONE:
+		return false;
+	default:
+		return step_is_over(app, app->state);
+	}
+}
+
+static void advance(struct app *app)
+{
+	while (is_over(app))
+		enter(app, lifecycle_app(app->state,
+			       app->stopping ? APP_LEAVE : APP_GO));
+}
+
+/* ---- mail ---- */
+
+static void read_mail(struct app *app)
+{
+	STAILQ_HEAD(, unit) mail = STAILQ_HEAD_INITIALIZER(mail);
+	bool stop_wanted, step_mail;
+
+	pthread_mutex_lock(&app->lock);
+	app->woken = false;
+	STAILQ_CONCAT(&mail, &app->mail);
+	stop_wanted = app->stop_wanted;
+	step_mail = app->step_mail;
+	app->step_mail = false;
+	pthread_mutex_unlock(&app->lock);
+	if (stop_wanted)
+		run_request_stop(app);
+	while (!STAILQ_EMPTY(&mail)) {
+		struct unit *unit = STAILQ_FIRST(&mail);
+		unsigned bits;
+
+		STAILQ_REMOVE_HEAD(&mail, mail_link);
+		pthread_mutex_lock(&app->lock);
+		bits = unit->mail;
+		unit->mail = 0;
+		pthread_mutex_unlock(&app->lock);
+		unit_read_mail(unit, bits);
+	}
+	if (step_mail)
+		step_read_mail(app);
+}
+
+/* ---- deadlines ---- */
+
+static void list_not_ready(const struct app *app, char *list, size_t size)
+{
+	size_t used = 0, left = 0;
+
+	*list = '\0';
+	for (size_t i = 0; i < app->unit_count; i++) {
+		const struct unit *unit = app->units[i];
+
+		if (unit->was_ready)
+			continue;
+		if (used + strlen(unit->name) + 24 > size) {
+			left++;
+			continue;
+		}
+		used += (size_t)snprintf(list + used, size - used, "%s%s",
+		    used ? ", " : "", unit->name);
+	}
+	if (left)
+		snprintf(list + used, size - used, " and %zu more", left);
+}
+
+static struct unit *first_not_ready(struct app *app)
+{
+	for (size_t i = 0; i < app->unit_count; i++)
+		if (!app->units[i]->was_ready)
+			return app->units[i];
+	return NULL;
+}
+
+static void start_timed_out(struct app *app)
+{
+	char after[32], list[160];
+	struct unit *unit = NULL;
+	struct error err;
+
+	report_duration(app->start_timeout_ms, after);
+	if (app->state == APP_STATE_STARTING) {
+		unit = first_not_ready(app);
+		list_not_ready(app, list, sizeof(list));
+		error_set(-ETIMEDOUT, "not ready after %s: %s", after, list);
+	} else {
+		error_set(-ETIMEDOUT, "start is not done after %s", after);
+	}
+	err = error_of(-ETIMEDOUT);
+	report_error(app, unit, step_origin(app->state), &err);
+	run_request_stop(app);
+}
+
+static bool unit_is_late(const struct unit *unit)
+{
+	return unit->late && unit->state != UNIT_STOPPED;
+}
+
+/* How many do not come back, and whether all else is over. */
+static bool all_stuck(const struct app *app, int64_t now_ms)
+{
+	size_t stuck = 0, open = app->unit_count - app->stopped_count;
+
+	if (app->state < APP_STATE_STOPPING)
+		return false;
+	for (size_t i = 0; i < app->unit_count; i++) {
+		const struct unit *unit = app->units[i];
+
+		stuck += unit_is_late(unit) && now_ms >= unit->stuck_ms;
+	}
+	for (int i = 0; i < STATES; i++) {
+		const struct step *step = &app->steps[i];
+
+		open += step->running;
+		stuck += step->running && step->abandoned &&
+			 now_ms - step->deadline_ms >= GRACE_MS;
+	}
+	return stuck && stuck == open;
+}
+
+static void tell_stuck(struct app *app, struct unit *unit, const char *origin,
+    const char *phase, int64_t ms)
+{
+	struct error err;
+	char since[32];
+
+	error_set(-ETIMEDOUT, "stuck in %s for %s", phase,
+	    report_duration(ms, since));
+	err = error_of(-ETIMEDOUT);
+	report_error(app, unit, origin, &err);
+	error_origin(&err, unit ? unit->name : origin);
+	report_event(app, APP_EVENT_STUCK, unit, ms, &err);
+}
+
+static void report_stuck(struct app *app, int64_t now_ms)
+{
+	app->stuck_told = true;
+	for (int i = 0; i < STATES; i++)
+		if (app->steps[i].running)
+			tell_stuck(app, NULL, step_origin((enum app_state)i),
+			    app_state_name((enum app_state)i),
+			    now_ms - app->steps[i].begin_ms);
+	for (size_t i = 0; i < app->unit_count; i++)
+		if (unit_is_late(app->units[i]))
+			tell_stuck(app, app->units[i], NULL,
+			    unit_phase(app->units[i]),
+			    now_ms - app->units[i]->stop_ms);
+	if (app->stuck == APP_STUCK_EXIT)
+		force(app, EXIT_STUCK);
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void check_deadlines(struct app *app)
+{
+	int64_t now_ms = clock_ms(), next_ms = INT64_MAX, drain_end_ms;
+
+	app->loop.fired = false;
+	if (!app->stopping && app->state < APP_STATE_RUNNING) {
+		if (now_ms >= app->start_deadline_ms)
+			start_timed_out(app);
+		next_ms = least(next_ms, app->start_deadline_ms);
+	}
+	for (int i = 0; i < STATES; i++)
+		next_ms =
+		    least(next_ms, step_check_deadline(&app->steps[i], now_ms));
+	for (size_t i = 0; i < app->unit_count; i++)
+		next_ms =
+		    least(next_ms, unit_check_deadline(app->units[i], now_ms));
+	if (app->state == APP_STATE_DRAINING && !app->drained) {
+		drain_end_ms = app->drain_ms + app->drain_delay_ms;
+		app->drained = now_ms >= drain_end_ms;
+		next_ms = least(next_ms, drain_end_ms);
+	}
+	if (!app->stuck_told && all_stuck(app, now_ms))
+		report_stuck(app, now_ms);
+	loop_arm(&app->loop, next_ms);
+}
+
+/* ---- the run ---- */
+
+static int add_source(struct app *app, struct source *source, int fd,
+    void (*ready)(struct source *source))
+{
+	source->fd = fd;
+	source->ready = ready;
+	return loop_add(&app->loop, source);
+}
+
+static int add_sources(struct app *app)
+{
+	int ret = add_source(app, &app->signal_source, app->signals->fd,
+	    signals_ready);
+	int fd;
+
+	if (!ret)
+		ret = add_source(app, &app->forward_source,
+		    app->signals->forward[0], forward_ready);
+	if (ret || !app->parent)
+		return ret;
+	fd = context_fd(app->parent);
+	return fd < 0 ? fd
+		      : add_source(app, &app->parent_source, fd, parent_ready);
+}
+
+static int make_contexts(struct app *app)
+{
+	app->values = context_without_cancel(app->parent);
+	if (!app->values)
+		return -errno;
+	app->base = context_with_value(app->values, &app_key, app);
+	if (!app->base)
+		return -errno;
+	app->start_deadline_ms = app->start_timeout_ms > 0
+				     ? clock_deadline_ms(app->start_timeout_ms)
+				     : INT64_MAX;
+	app->up = app->start_timeout_ms > 0
+		      ? context_with_deadline(app->base, app->start_deadline_ms)
+		      : context_with_cancel(app->base);
+	return app->up ? 0 : -errno;
+}
+
+static int init(struct app *app)
+{
+	int ret = loop_init(&app->loop);
+
+	if (!ret)
+		ret = report_init(app);
+	if (!ret)
+		ret = signals_init(app->signals);
+	if (!ret)
+		ret = add_sources(app);
+	if (!ret)
+		ret = make_contexts(app);
+	if (!ret && !(app->group = errgroup_new()))
+		ret = -ENOMEM;
+	return ret ? ret : step_park_all(app);
+}
+
+/*
+ * Joins all that ran. Every task has begun by now, so that waiting does not run
+ * one on this thread.
+ */
+static void fini(struct app *app)
+{
+	step_skip_all(app);
+	if (app->group)
+		errgroup_wait(app->group, NULL);
+	errgroup_free(&app->group);
+	for (int i = 0; i < STATES; i++)
+		context_free(&app->steps[i].turn);
+	for (size_t i = 0; i < app->unit_count; i++)
+		unit_release(app->units[i]);
+	context_free(&app->up);
+	context_free(&app->base);
+	context_free(&app->values);
+	loop_fini(&app->loop);
+}
+
+static void set_running(struct app *app, bool running)
+{
+	pthread_mutex_lock(&app->lock);
+	app->running = running;
+	pthread_mutex_unlock(&app->lock);
+}
+
+static void run(struct app *app)
+{
+	app->state_ms = clock_ms();
+	loop_arm(&app->loop, app->start_deadline_ms);
+	enter(app, APP_STATE_PREPARING);
+	/* What came before the loop does is obeyed before anything starts. */
+	signals_ready(&app->signal_source);
+	if (app->parent && context_err(app->parent))
+		parent_ready(&app->parent_source);
+	for (;;) {
+		read_mail(app);
+		report_new_errors(app);
+		if (app->loop.fired)
+			check_deadlines(app);
+		report_new_errors(app);
+		advance(app);
+		if (app->state == APP_STATE_DONE)
+			break;
+		loop_poll(&app->loop);
+	}
+	report_new_errors(app);
+}
+
+/* A run happens once, and not at all if it was stopped before. */
+static int claim(struct app *app, bool *stopped)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&app->lock);
+	if (app->ran)
+		ret = error_set(-EALREADY, "app_run was called before");
+	app->ran = true;
+	*stopped = app->stop_wanted;
+	pthread_mutex_unlock(&app->lock);
+	return ret;
+}
+
+static struct error run_claimed(struct app *app)
+{
+	struct error result = {0};
+	int ret = init(app);
+
+	if (ret) {
+		result = error_of(ret);
+		error_origin(&result, "app");
+	} else {
+		set_running(app, true);
+		run(app);
+		set_running(app, false);
+	}
+	fini(app);
+	return app->error_count ? app->errors[0] : result;
+}
+
+int app_run(struct app *app, struct error *err)
+{
+	struct signals signals;
+	struct error result = {0};
+	bool stopped;
+	int ret;
+
+	signals_block(&signals, app->signal_list);
+	ret = claim(app, &stopped);
+	if (ret) {
+		result = error_of(ret);
+		error_origin(&result, "app");
+	} else if (!stopped) {
+		app->signals = &signals;
+		result = run_claimed(app);
+	}
+	signals_fini(&signals);
+	if (err)
+		*err = result;
+	return result.code;
+}
