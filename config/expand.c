@@ -1,0 +1,152 @@
+/*
+ * Environment variables in a value: ${NAME}, ${NAME:default}, where a default
+ * may have variables itself, and $$ for a dollar sign.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/expand.h"
+#include "config/printable.h"
+
+enum { MAX_DEPTH = 8, MAX_NAME_BYTES = 255 };
+
+struct expansion {
+	char *text;
+	size_t used, room;
+	char *why;
+	size_t why_size;
+};
+
+static int append(struct expansion *x, const char *text, size_t size)
+{
+	if (size > EXPAND_MAX_BYTES - x->used) {
+		snprintf(x->why, x->why_size,
+		    "with its variables the value is longer than %d bytes",
+		    EXPAND_MAX_BYTES);
+		return -EINVAL;
+	}
+	if (x->used + size > x->room) {
+		size_t room = (x->used + size) * 2;
+		char *larger = realloc(x->text, room);
+		if (!larger)
+			return -ENOMEM;
+		x->text = larger;
+		x->room = room;
+	}
+	if (size)
+		memcpy(x->text + x->used, text, size);
+	x->used += size;
+	return 0;
+}
+
+static bool name_character(char c, bool first)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+	       (!first && c >= '0' && c <= '9');
+}
+
+/* The '}' that belongs to the "${" before text, NULL if there is none. */
+static const char *closing(const char *text, const char *end)
+{
+	int depth = 1;
+
+	for (; text < end; text++) {
+		if (*text == '$' && end - text > 1 &&
+		    (text[1] == '$' || text[1] == '{')) {
+			depth += text[1] == '{';
+			text++;
+		} else if (*text == '}' && --depth == 0) {
+			return text;
+		}
+	}
+	return NULL;
+}
+
+static int expand(struct expansion *x, const char *text, const char *end,
+    int depth);
+
+/* One variable, of which text is what stands behind "${". */
+static int variable(struct expansion *x, const char *text, const char *end,
+    int depth, const char **behind)
+{
+	char name[MAX_NAME_BYTES + 1];
+	size_t size = 0;
+
+	while (text + size < end && name_character(text[size], size == 0))
+		size++;
+	const char *close = closing(text, end);
+	if (!close) {
+		snprintf(x->why, x->why_size,
+		    "'${' without '}'; write ${NAME}, or $$ for a dollar sign");
+		return -EINVAL;
+	}
+	if (!size || size >= sizeof(name) ||
+	    (text[size] != '}' && text[size] != ':')) {
+		snprintf(x->why, x->why_size,
+		    "'${' needs the name of a variable, as in ${NAME} or "
+		    "${NAME:default}; write $$ for a dollar sign");
+		return -EINVAL;
+	}
+	memcpy(name, text, size);
+	name[size] = '\0';
+	*behind = close + 1;
+	const char *value = getenv(name);
+	if (value)
+		return append(x, value, strlen(value));
+	if (text[size] == ':')
+		return expand(x, text + size + 1, close, depth + 1);
+	snprintf(x->why, x->why_size,
+	    "environment variable %s is not set, and there is no default as "
+	    "in ${NAME:default}",
+	    excerpt_of(name).text);
+	return -EINVAL;
+}
+
+static int expand(struct expansion *x, const char *text, const char *end,
+    int depth)
+{
+	int rc = 0;
+
+	if (depth > MAX_DEPTH) {
+		snprintf(x->why, x->why_size,
+		    "more than %d variables within one another", MAX_DEPTH);
+		return -EINVAL;
+	}
+	while (text < end && !rc) {
+		const char *dollar = memchr(text, '$', (size_t)(end - text));
+		const char *stop = dollar ? dollar : end;
+		rc = append(x, text, (size_t)(stop - text));
+		if (rc || !dollar)
+			break;
+		text = dollar + 1;
+		if (text < end && *text == '{') {
+			rc = variable(x, text + 1, end, depth, &text);
+		} else {
+			if (text < end && *text == '$')
+				text++;
+			rc = append(x, "$", 1);
+		}
+	}
+	return rc;
+}
+
+int expand_text(struct arena *arena, const char *text, const char **result,
+    char *why, size_t size)
+{
+	struct expansion x = {.why = why, .why_size = size};
+
+	*result = text;
+	if (!strchr(text, '$'))
+		return 0;
+	int rc = expand(&x, text, text + strlen(text), 0);
+	if (!rc) {
+		*result = arena_copy(arena, x.text, x.used);
+		if (!*result)
+			rc = -ENOMEM;
+	}
+	free(x.text);
+	return rc;
+}

@@ -1,0 +1,15 @@
+/* The name that was probably meant. */
+#ifndef CRATOS_CONFIG_NEAREST_H
+#define CRATOS_CONFIG_NEAREST_H
+
+/* All but wrong is zero. */
+struct nearest {
+	const char *wrong; /* the name as it was written */
+	char name[64]; /* the nearest so far; "" if none is near */
+	unsigned distance;
+};
+
+/* Considers name; too far away, too long or no better than before: ignored. */
+void nearest_try(struct nearest *nearest, const char *name);
+
+#endif

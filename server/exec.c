@@ -1,0 +1,597 @@
+/*
+ * A child process as a server.
+ *
+ * Design notes. Three threads meet here: the task that runs start, the task
+ * that runs stop, and the app's loop, on which the child's end is seen (a pidfd
+ * polls readable) and which may call kill; at the deadline a fourth, on which
+ * the library calls out_of_time. `lock` guards all that changes. It is held for
+ * a few system calls that do not block, never across the spawn, and no other
+ * lock is taken under it.
+ *
+ *	busy		from start's first instruction until the server ended
+ *	group		the process group that may be signalled, 0: none
+ *
+ * A stop that comes while start spawns finds no group yet: it leaves `told`,
+ * and start, which looks at it in the hold of the lock in which it publishes
+ * the group, sends the signal. A stop before its start: see turn.h.
+ *
+ * No stranger is ever signalled. The leader is reaped under the lock, and its
+ * id, which is the group's, cannot be given away before. Afterwards the
+ * kernel keeps the id for as long as the group has a member; `group` stays set
+ * only while a look, 20 ms old at most, has found one.
+ *
+ * No end is lost. The pidfd is watched last, once all else is in place; a child
+ * that has ended already makes it readable at once.
+ *
+ * The server ends when the whole group is gone: for what the leader leaves
+ * behind nothing but looking again works (it is not our child), so a timerfd
+ * is watched in its turn. If this process is the subreaper or PID 1, what was
+ * left is our child after all, and is reaped with each look.
+ *
+ * The deadline is the end of start's context. context_after does not wait for
+ * a function that runs, so exec_free waits for `callbacks` to be 0. One that is
+ * late finds the context of another run, or none, and looks at it: it kills
+ * only what is over its time.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cratos/exec.h>
+
+#include "errgroup/clock.h"
+#include "server/spawn.h"
+#include "server/turn.h"
+
+enum {
+	LOOK_MIN_MS = 1, /* between looks at a group without its leader */
+	LOOK_MAX_MS = 20,
+	/* What a leader that died has left behind gets as long to stop. */
+	LEFTOVER_MS = 5000,
+	/* Looks after SIGKILL: then only zombies that nobody reaps are left. */
+	LOOKS_AFTER_KILL = 25
+};
+
+struct exec {
+	/* constant */
+	char **argv, **env, *dir, *endpoint;
+	int stop_signal;
+	pthread_mutex_t lock;
+	pthread_cond_t called_back;
+	_Atomic pid_t pid; /* for exec_pid: the leader's until it is reaped */
+	/* guarded by lock */
+	struct turn turn;
+	bool busy, told, doomed;
+	bool late; /* the deadline has passed, SIGKILL was sent */
+	pid_t group;
+	struct context *ctx; /* of the run, from the spawn to the end */
+	struct context_after *deadline;
+	int callbacks;
+	struct error result;
+	/* the run's: start's until it watches, the loop's from then on */
+	int look_timer; /* timerfd; as all that is watched, the app's */
+	int64_t give_up_ms; /* when what is left over gets SIGKILL */
+	int look_ms, looks_after_kill;
+};
+
+/* ---- signals, all under the lock ------------------------------------------ */
+
+static int signal_group(struct exec *exec, int signal)
+{
+	if (!exec->group || !kill(-exec->group, signal) || errno == ESRCH)
+		return 0;
+	return error_set(-errno,
+	    "cannot send signal %d to process group %d: %m", signal,
+	    (int)exec->group);
+}
+
+static int ask_to_stop(struct exec *exec)
+{
+	int ret = signal_group(exec, exec->stop_signal);
+
+	/* One that was stopped (SIGSTOP) could not act on it. */
+	signal_group(exec, SIGCONT);
+	return ret;
+}
+
+static bool has_members(const struct exec *exec)
+{
+	siginfo_t info;
+
+	if (kill(-exec->group, 0) && errno == ESRCH)
+		return false;
+	/* Its members are children of ours only if we are a reaper. */
+	do
+		info.si_pid = 0;
+	while (!waitid(P_PGID, (id_t)exec->group, &info, WEXITED | WNOHANG) &&
+	       info.si_pid);
+	return !kill(-exec->group, 0) || errno == EPERM;
+}
+
+/* ---- the end, in words ----------------------------------------------------- */
+
+static void __attribute__((format(printf, 3, 4)))
+conclude(struct exec *exec, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	exec->result.code = code;
+	va_start(ap, fmt);
+	vsnprintf(exec->result.text, sizeof(exec->result.text), fmt, ap);
+	va_end(ap);
+}
+
+static bool is_clean(const struct exec *exec, const siginfo_t *end)
+{
+	int status = end->si_status;
+
+	if (end->si_code == CLD_EXITED)
+		return !status || status == 128 + exec->stop_signal ||
+		       status == 128 + SIGTERM;
+	return status == exec->stop_signal || status == SIGTERM;
+}
+
+static void judge(struct exec *exec, const siginfo_t *end)
+{
+	const char *name = sigabbrev_np(end->si_status);
+	bool killed = end->si_code != CLD_EXITED;
+
+	exec->result.code = 0;
+	if (exec->told && is_clean(exec, end))
+		return;
+	if (exec->late && killed && end->si_status == SIGKILL)
+		conclude(exec, -ETIMEDOUT,
+		    "did not stop in time: killed (SIGKILL)");
+	else if (killed)
+		conclude(exec, -ECHILD, "killed by signal %d%s%s%s%s",
+		    end->si_status, name ? " (SIG" : "", name ? name : "",
+		    name ? ")" : "",
+		    end->si_code == CLD_DUMPED ? " (core dumped)" : "");
+	else if (end->si_status)
+		conclude(exec, -ECHILD, "exited with status %d",
+		    end->si_status);
+	else
+		conclude(exec, -ECHILD,
+		    "exited with status 0 without being told to stop: if it "
+		    "goes to the background, have it stay in the foreground");
+}
+
+/* ---- a run's end ----------------------------------------------------------- */
+
+static void call_back_over(struct exec *exec)
+{
+	exec->callbacks--;
+	pthread_cond_broadcast(&exec->called_back);
+}
+
+/* The start of a new run is possible from here on. Returns the run's result. */
+static int end_run(struct exec *exec)
+{
+	struct context_after *deadline;
+	struct error result;
+
+	pthread_mutex_lock(&exec->lock);
+	result = exec->result;
+	deadline = exec->deadline;
+	exec->deadline = NULL;
+	exec->ctx = NULL;
+	exec->group = 0;
+	exec->busy = false;
+	pthread_mutex_unlock(&exec->lock);
+	if (context_after_stop(&deadline)) {
+		pthread_mutex_lock(&exec->lock);
+		call_back_over(exec);
+		pthread_mutex_unlock(&exec->lock);
+	}
+	return result.code ? error_set(result.code, "%s", result.text) : 0;
+}
+
+static void out_of_time(void *arg)
+{
+	struct exec *exec = arg;
+
+	pthread_mutex_lock(&exec->lock);
+	if (exec->ctx && context_err(exec->ctx)) {
+		exec->late = true;
+		signal_group(exec, SIGKILL);
+	}
+	call_back_over(exec);
+	pthread_mutex_unlock(&exec->lock);
+}
+
+/* ---- on the loop ----------------------------------------------------------- */
+
+static void look_later(struct exec *exec)
+{
+	struct itimerspec in = {
+	    .it_value.tv_nsec = exec->look_ms * (long)NS_PER_MS};
+
+	timerfd_settime(exec->look_timer, 0, &in, NULL);
+	exec->look_ms *= 2;
+	if (exec->look_ms > LOOK_MAX_MS)
+		exec->look_ms = LOOK_MAX_MS;
+}
+
+/* Under the lock: whether there is anything left to wait for. */
+static bool is_left(struct exec *exec)
+{
+	bool over = exec->late || clock_ms() >= exec->give_up_ms;
+
+	if (!has_members(exec))
+		return false;
+	if (!over)
+		return true;
+	signal_group(exec, SIGKILL);
+	if (!exec->result.code)
+		conclude(exec, -ETIMEDOUT,
+		    "processes that it started did not stop in time: killed "
+		    "(SIGKILL)");
+	return exec->looks_after_kill++ < LOOKS_AFTER_KILL;
+}
+
+static int look_at_group(int fd, void *arg)
+{
+	struct exec *exec = arg;
+	bool left;
+
+	(void)fd; /* settime makes it unreadable again */
+	pthread_mutex_lock(&exec->lock);
+	left = is_left(exec);
+	pthread_mutex_unlock(&exec->lock);
+	if (!left)
+		return end_run(exec);
+	look_later(exec);
+	return SERVER_WATCH_ON;
+}
+
+/* The leader is gone, others of its group are not. */
+static int watch_group(struct exec *exec)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd < 0 || server_watch(exec->ctx, fd, look_at_group, exec)) {
+		if (fd >= 0)
+			close(fd);
+		pthread_mutex_lock(&exec->lock);
+		signal_group(exec, SIGKILL);
+		pthread_mutex_unlock(&exec->lock);
+		return end_run(exec);
+	}
+	exec->look_timer = fd;
+	exec->look_ms = LOOK_MIN_MS;
+	exec->looks_after_kill = 0;
+	look_later(exec);
+	return SERVER_WATCH_OFF;
+}
+
+/* Under the lock: false if the leader has not ended. */
+static bool reap(struct exec *exec, idtype_t type, int id)
+{
+	siginfo_t end = {0};
+
+	if (waitid(type, (id_t)id, &end, WEXITED | WNOHANG)) {
+		/* Where SIGCHLD is ignored nobody learns how it ended. */
+		conclude(exec, exec->told ? 0 : -ECHILD,
+		    "ended, and its status is lost: is SIGCHLD ignored?");
+	} else {
+		if (!end.si_pid)
+			return false;
+		judge(exec, &end);
+	}
+	atomic_store(&exec->pid, 0);
+	return true;
+}
+
+static int leader_ended(int fd, void *arg)
+{
+	struct exec *exec = arg;
+	bool left;
+
+	pthread_mutex_lock(&exec->lock);
+	if (!reap(exec, P_PIDFD, fd)) {
+		pthread_mutex_unlock(&exec->lock);
+		return SERVER_WATCH_ON;
+	}
+	exec->give_up_ms = INT64_MAX;
+	left = has_members(exec);
+	if (left && !exec->told) {
+		exec->give_up_ms = clock_deadline_ms(LEFTOVER_MS);
+		ask_to_stop(exec);
+	}
+	pthread_mutex_unlock(&exec->lock);
+	return left ? watch_group(exec) : end_run(exec);
+}
+
+/* ---- start and stop -------------------------------------------------------- */
+
+/* 1 if there is a run to begin, 0 if it was stopped already. */
+static int begin_run(struct exec *exec)
+{
+	int ret = -EBUSY;
+
+	pthread_mutex_lock(&exec->lock);
+	if (!exec->busy) {
+		exec->busy = turn_start(&exec->turn);
+		ret = exec->busy;
+		exec->told = exec->doomed = exec->late = false;
+		exec->result.code = 0;
+	}
+	pthread_mutex_unlock(&exec->lock);
+	return ret < 0 ? error_set(ret, "runs already") : ret;
+}
+
+static void publish(struct exec *exec, struct context *ctx, pid_t pid)
+{
+	pthread_mutex_lock(&exec->lock);
+	exec->group = pid;
+	exec->ctx = ctx;
+	atomic_store(&exec->pid, pid);
+	if (exec->told)
+		ask_to_stop(exec);
+	if (exec->doomed)
+		signal_group(exec, SIGKILL);
+	pthread_mutex_unlock(&exec->lock);
+}
+
+static int set_deadline(struct exec *exec, struct context *ctx)
+{
+	struct context_after *deadline;
+	int ret;
+
+	pthread_mutex_lock(&exec->lock);
+	exec->callbacks++;
+	pthread_mutex_unlock(&exec->lock);
+	deadline = context_after(ctx, out_of_time, exec);
+	ret = deadline ? 0 : -errno;
+	pthread_mutex_lock(&exec->lock);
+	exec->deadline = deadline;
+	if (ret)
+		call_back_over(exec);
+	pthread_mutex_unlock(&exec->lock);
+	return ret;
+}
+
+/* From here on the run is the loop's, unless this fails. */
+static int watch_leader(struct exec *exec, struct context *ctx, pid_t pid)
+{
+	int fd = pidfd_open(pid, 0);
+	int ret = fd < 0 ? -errno : set_deadline(exec, ctx);
+
+	if (!ret) {
+		server_ready(ctx);
+		ret = server_watch(ctx, fd, leader_ended, exec);
+	}
+	if (ret && fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* The child runs, but cannot be watched: it has to go. */
+static int undo_spawn(struct exec *exec, pid_t pid, int code)
+{
+	siginfo_t end;
+
+	pthread_mutex_lock(&exec->lock);
+	signal_group(exec, SIGKILL);
+	pthread_mutex_unlock(&exec->lock);
+	while (
+	    waitid(P_PID, (id_t)pid, &end, WEXITED | WNOWAIT) && errno == EINTR)
+		continue;
+	pthread_mutex_lock(&exec->lock);
+	reap(exec, P_PID, pid);
+	errno = -code;
+	conclude(exec, code, "cannot watch the process: %m");
+	pthread_mutex_unlock(&exec->lock);
+	return end_run(exec);
+}
+
+static int start(struct context *ctx, void *arg)
+{
+	struct exec *exec = arg;
+	struct spawn spawn = {exec->argv, exec->dir,
+	    (const char *const *)exec->env};
+	int ret = begin_run(exec);
+	pid_t pid;
+
+	if (ret <= 0)
+		return ret;
+	ret = spawn_group(&spawn, &pid);
+	if (ret) {
+		end_run(exec);
+		return ret;
+	}
+	publish(exec, ctx, pid);
+	ret = watch_leader(exec, ctx, pid);
+	return ret ? undo_spawn(exec, pid, ret) : 0;
+}
+
+static int stop(struct context *ctx, void *arg)
+{
+	struct exec *exec = arg;
+	int ret = 0;
+
+	(void)ctx; /* the app waits for the end */
+	pthread_mutex_lock(&exec->lock);
+	if (turn_stop(&exec->turn) && exec->busy) {
+		exec->told = true;
+		ret = ask_to_stop(exec);
+	}
+	pthread_mutex_unlock(&exec->lock);
+	return ret;
+}
+
+static void kill_now(void *arg)
+{
+	struct exec *exec = arg;
+
+	pthread_mutex_lock(&exec->lock);
+	exec->doomed = true;
+	signal_group(exec, SIGKILL);
+	pthread_mutex_unlock(&exec->lock);
+}
+
+static int endpoint(void *arg, char *url, size_t size)
+{
+	const struct exec *exec = arg;
+	int length = snprintf(url, size, "%s", exec->endpoint);
+
+	return (size_t)length < size ? 0 : -ENAMETOOLONG;
+}
+
+pid_t exec_pid(const struct exec *exec)
+{
+	return atomic_load(&exec->pid);
+}
+
+/* ---- making and freeing ---------------------------------------------------- */
+
+static char **shell_words(const char *command)
+{
+	static const char sh[] = "/bin/sh\0-c";
+	char **argv, *words;
+
+	if (!command || !command[strspn(command, " \t\r\n")]) {
+		error_set(-EINVAL, "empty command");
+		errno = EINVAL;
+		return NULL;
+	}
+	argv = malloc(4 * sizeof(*argv) + sizeof(sh) + strlen(command) + 1);
+	if (!argv)
+		return NULL;
+	words = memcpy(argv + 4, sh, sizeof(sh));
+	argv[0] = words;
+	argv[1] = words + strlen(words) + 1;
+	argv[2] = strcpy(words + sizeof(sh), command);
+	argv[3] = NULL;
+	return argv;
+}
+
+static void free_list(char **list)
+{
+	for (char **text = list; text && *text; text++)
+		free(*text);
+	free(list);
+}
+
+/* Sets errno, and has words if it is EINVAL. */
+static char **copy_env(const char *const *env)
+{
+	size_t n = 0;
+	char **copy;
+
+	for (; env[n]; n++) {
+		if (strchr(env[n], '=') && env[n][0] != '=')
+			continue;
+		error_set(-EINVAL, "not NAME=value in the environment: %s",
+		    env[n]);
+		errno = EINVAL;
+		return NULL;
+	}
+	copy = calloc(n + 1, sizeof(*copy));
+	for (size_t i = 0; copy && i < n; i++) {
+		copy[i] = strdup(env[i]);
+		if (!copy[i]) {
+			free_list(copy);
+			return NULL;
+		}
+	}
+	return copy;
+}
+
+static bool copy_text(char **copy, const char *text)
+{
+	*copy = text ? strdup(text) : NULL;
+	return *copy || !text;
+}
+
+static void destroy(struct exec *exec)
+{
+	pthread_cond_destroy(&exec->called_back);
+	pthread_mutex_destroy(&exec->lock);
+	free_list(exec->env);
+	free(exec->argv);
+	free(exec->dir);
+	free(exec->endpoint);
+	free(exec);
+}
+
+/* Returns 0 or a negative errno, -EINVAL with words. */
+static int copy_options(struct exec *exec, const struct exec_options *options)
+{
+	exec->argv = options->shell ? shell_words(options->command)
+				    : exec_split(options->command, NULL);
+	if (!exec->argv)
+		return -errno;
+	if (!exec->argv[0][0])
+		return error_set(-EINVAL, "empty command");
+	if (options->stop_signal < 0 || options->stop_signal > SIGRTMAX)
+		return error_set(-EINVAL, "no signal: %d",
+		    options->stop_signal);
+	exec->stop_signal =
+	    options->stop_signal ? options->stop_signal : SIGTERM;
+	if (options->env) {
+		exec->env = copy_env(options->env);
+		if (!exec->env)
+			return -errno;
+	}
+	if (!copy_text(&exec->dir, options->dir) ||
+	    !copy_text(&exec->endpoint, options->endpoint))
+		return -ENOMEM;
+	return 0;
+}
+
+struct exec *exec_new(const struct exec_options *options)
+{
+	struct exec *exec = calloc(1, sizeof(*exec));
+	int ret;
+
+	if (!exec)
+		return NULL;
+	pthread_mutex_init(&exec->lock, NULL);
+	pthread_cond_init(&exec->called_back, NULL);
+	ret = copy_options(exec, options);
+	if (ret) {
+		destroy(exec);
+		errno = -ret;
+		return NULL;
+	}
+	return exec;
+}
+
+void exec_free(struct exec **exec)
+{
+	struct exec *old = *exec;
+
+	if (!old)
+		return;
+	*exec = NULL;
+	pthread_mutex_lock(&old->lock);
+	assert(!old->busy);
+	while (old->callbacks)
+		pthread_cond_wait(&old->called_back, &old->lock);
+	pthread_mutex_unlock(&old->lock);
+	destroy(old);
+}
+
+struct server exec_server(struct exec *exec, const char *name)
+{
+	return (struct server){
+	    .name = name,
+	    .start = start,
+	    .stop = stop,
+	    .kill = kill_now,
+	    .endpoint = exec->endpoint ? endpoint : NULL,
+	    .arg = exec,
+	    .notifies = true, /* when the program has been executed */
+	};
+}

@@ -1,0 +1,86 @@
+/*
+ * A child process as a server: started in a process group of its own, watched
+ * without a thread, stopped by a signal and, at the deadline, by SIGKILL.
+ */
+#ifndef CRATOS_EXEC_H
+#define CRATOS_EXEC_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <cratos/server.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct exec_options { /* zero is the default everywhere */
+	/*
+	 * The command. Words are split at blanks; '...' keeps everything,
+	 * "..." everything but \" and \\, and a backslash outside of quotes
+	 * the next character. No shell: no variables, globs, pipes. The first
+	 * word is looked up in PATH, that of env if it has one; if it has a
+	 * slash it is taken as it is, seen from dir.
+	 */
+	const char *command;
+	bool shell; /* hand the command to /bin/sh -c instead */
+	const char *dir; /* working directory; NULL: the parent's */
+	/*
+	 * "NAME=value" texts, NULL-terminated, on top of the parent's; the
+	 * last of a name wins.
+	 */
+	const char *const *env;
+	int stop_signal; /* 0: SIGTERM */
+	const char *endpoint; /* URL to report; NULL: none */
+};
+
+struct exec;
+
+/*
+ * A child process after options, which are copied. Nothing is started yet.
+ * NULL with errno ENOMEM, or EINVAL for a command that is empty or has a quote
+ * that is not closed, an env entry without a name, or a number that is no
+ * signal; error_of() has the words.
+ */
+struct exec *exec_new(const struct exec_options *options);
+
+/*
+ * Frees *exec and sets it to NULL. Accepts the address of NULL. Not before
+ * app_run has returned.
+ */
+void exec_free(struct exec **exec);
+
+/*
+ * The server for app_add_server, under name (borrowed until it is added).
+ *
+ * Its start returns once the program has been executed; one that cannot be is
+ * an error with the command and the reason. The child has no signal blocked
+ * or ignored, stdin from /dev/null, and no descriptor of the parent but stdout
+ * and stderr. It is ready when it has been executed. A child that
+ * ends without being told to is an error of the server, in words (-ECHILD);
+ * what is left of its process group gets the stop signal, and SIGKILL 5 s
+ * later.
+ *
+ * Its stop sends the stop signal to the process group; the server has ended
+ * when all of the group are gone. What is left when the time to stop is over
+ * gets SIGKILL, and the result is -ETIMEDOUT. After a stop, exit status 0, 128
+ * plus the stop signal or SIGTERM, or death by one of the two is a clean end,
+ * anything else an error.
+ */
+struct server exec_server(struct exec *exec, const char *name);
+
+/* The child's process id, 0 if none runs. From any thread. */
+pid_t exec_pid(const struct exec *exec);
+
+/*
+ * Splits a command as exec_options.command is: a NULL-terminated array in one
+ * allocation, to be freed with free(3). NULL with errno ENOMEM, or EINVAL as
+ * exec_new. *argc (may be NULL) is the number of words.
+ */
+char **exec_split(const char *command, int *argc);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

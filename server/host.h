@@ -1,0 +1,22 @@
+/*
+ * What runs a server, as the server's context leads to it. The app fills one
+ * in for each server; server.c reaches it through the context, so that this
+ * room need not know the app.
+ */
+#ifndef CRATOS_SERVER_HOST_H
+#define CRATOS_SERVER_HOST_H
+
+#include <cratos/server.h>
+
+struct server_host {
+	const char *name;
+	/* As server_ready and server_watch in server.h. */
+	void (*ready)(struct server_host *host);
+	int (*watch)(struct server_host *host, int fd, server_watch_fn *fn,
+	    void *arg);
+};
+
+/* The key under which a server's context carries its struct server_host. */
+extern const char server_host_key;
+
+#endif

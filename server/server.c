@@ -1,0 +1,39 @@
+/* What a server may ask of whoever runs it, found through its context. */
+#include <errno.h>
+
+#include <cratos/server.h>
+
+#include "server/host.h"
+
+const char server_host_key;
+
+static struct server_host *host_of(const struct context *ctx)
+{
+	return context_value(ctx, &server_host_key);
+}
+
+int server_ready(struct context *ctx)
+{
+	struct server_host *host = host_of(ctx);
+
+	if (!host)
+		return error_set(-EINVAL, "server_ready: not in a server");
+	host->ready(host);
+	return 0;
+}
+
+const char *server_name(const struct context *ctx)
+{
+	struct server_host *host = host_of(ctx);
+
+	return host ? host->name : NULL;
+}
+
+int server_watch(struct context *ctx, int fd, server_watch_fn *fn, void *arg)
+{
+	struct server_host *host = host_of(ctx);
+
+	if (!host)
+		return error_set(-EINVAL, "server_watch: not in a server");
+	return host->watch(host, fd, fn, arg);
+}

@@ -1,0 +1,240 @@
+/*
+ * Child processes, made with posix_spawn: in a threaded process nothing may
+ * run between fork and exec but what it does.
+ *
+ * The program is looked up here, and not by posix_spawnp, for three reasons:
+ * the child's own PATH counts, relative entries are seen from its working
+ * directory, and whatever fails can be named.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cratos/error.h>
+
+#include "server/spawn.h"
+
+#define DEFAULT_PATH "/bin:/usr/bin"
+
+/* The length of the name in "NAME=value", with the '='. */
+static size_t name_size(const char *entry)
+{
+	return strcspn(entry, "=") + 1;
+}
+
+static bool is_set_in(const char *entry, const char *const *env)
+{
+	size_t size = name_size(entry);
+
+	for (; *env; env++)
+		if (!strncmp(entry, *env, size))
+			return true;
+	return false;
+}
+
+static size_t count(const char *const *list)
+{
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	return n;
+}
+
+/*
+ * The parent's environment with env on top, the last of a name wins. The list
+ * is the caller's to free, the texts are borrowed.
+ */
+static char **merge(const char *const *env)
+{
+	size_t n = 0, most = count((const char *const *)environ) + count(env);
+	char **merged = calloc(most + 1, sizeof(*merged));
+
+	if (!merged)
+		return NULL;
+	for (char **entry = environ; entry && *entry; entry++)
+		if (!is_set_in(*entry, env))
+			merged[n++] = *entry;
+	for (; *env; env++)
+		if (!is_set_in(*env, env + 1))
+			merged[n++] = (char *)*env;
+	return merged;
+}
+
+static const char *path_of(char *const *env)
+{
+	for (; env && *env; env++)
+		if (!strncmp(*env, "PATH=", 5))
+			return *env + 5;
+	return DEFAULT_PATH;
+}
+
+static int check_program(int dir_fd, const char *file)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, file, &st, 0))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EACCES;
+	return faccessat(dir_fd, file, X_OK, AT_EACCESS) ? -errno : 0;
+}
+
+/* Finds the program behind name: 0 and its file, or a negative errno. */
+static int look_up(const char *name, const char *path, int dir_fd,
+    char file[static PATH_MAX])
+{
+	int result = -ENOENT;
+
+	if (strchr(name, '/')) {
+		if (snprintf(file, PATH_MAX, "%s", name) >= PATH_MAX)
+			return error_set(-ENAMETOOLONG,
+			    "command %.100s...: the name is too long", name);
+		return 0;
+	}
+	for (;; path++) {
+		int length = (int)strcspn(path, ":"), ret;
+
+		/* An empty entry is the working directory. */
+		ret = snprintf(file, PATH_MAX, "%.*s/%s", length ? length : 1,
+		    length ? path : ".", name);
+		ret = ret < PATH_MAX ? check_program(dir_fd, file) : -ENOENT;
+		if (!ret)
+			return 0;
+		if (ret == -EACCES)
+			result = ret;
+		path += length;
+		if (!*path)
+			break;
+	}
+	if (result == -EACCES)
+		return error_set(result,
+		    "command %s: what PATH has cannot be executed", name);
+	return error_set(result, "command %s: not found in PATH", name);
+}
+
+static int prepare_attr(posix_spawnattr_t *attr)
+{
+	sigset_t none, all;
+	int ret = posix_spawnattr_init(attr);
+
+	if (ret)
+		return ret;
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP |
+					   POSIX_SPAWN_SETSIGMASK |
+					   POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setpgroup(attr, 0);
+	posix_spawnattr_setsigmask(attr, &none);
+	posix_spawnattr_setsigdefault(attr, &all);
+	return 0;
+}
+
+static int prepare_files(posix_spawn_file_actions_t *files, int dir_fd)
+{
+	int ret = posix_spawn_file_actions_init(files);
+
+	if (ret)
+		return ret;
+	ret = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null",
+	    O_RDONLY, 0);
+	if (!ret && dir_fd != AT_FDCWD)
+		ret = posix_spawn_file_actions_addfchdir_np(files, dir_fd);
+	/* Ours are close-on-exec, those of other libraries may not be. */
+	if (!ret)
+		ret = posix_spawn_file_actions_addclosefrom_np(files,
+		    STDERR_FILENO + 1);
+	if (ret)
+		posix_spawn_file_actions_destroy(files);
+	return ret;
+}
+
+/* Returns 0 or a positive errno, as posix_spawn does. */
+static int run(const char *file, char *const *argv, char *const *env,
+    int dir_fd, pid_t *pid)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	int ret = prepare_files(&files, dir_fd);
+
+	if (ret)
+		return ret;
+	ret = prepare_attr(&attr);
+	if (!ret) {
+		ret = posix_spawn(pid, file, &files, &attr, argv, env);
+		posix_spawnattr_destroy(&attr);
+	}
+	posix_spawn_file_actions_destroy(&files);
+	return ret;
+}
+
+/* A script says "No such file" when it is the interpreter that is missing. */
+static int cannot_execute(int code, const char *name, const char *file,
+    int dir_fd)
+{
+	if (code == ENOENT && !faccessat(dir_fd, file, F_OK, 0))
+		return error_set(-code,
+		    "command %s: the interpreter that it names is missing",
+		    name);
+	if (code == ENOEXEC)
+		return error_set(-code,
+		    "command %s: no program, and a script without #!", name);
+	errno = code;
+	return error_set(-code, "command %s: %m", name);
+}
+
+/* The working directory, or AT_FDCWD; a negative errno has words. */
+static int open_dir(const char *dir, int *fd)
+{
+	int ret;
+
+	*fd = AT_FDCWD;
+	if (!dir)
+		return 0;
+	*fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*fd < 0)
+		return error_set(-errno, "working directory %s: %m", dir);
+	if (!faccessat(*fd, ".", X_OK, AT_EACCESS))
+		return 0;
+	ret = error_set(-errno, "working directory %s: %m", dir);
+	close(*fd);
+	return ret;
+}
+
+int spawn_group(const struct spawn *spawn, pid_t *pid)
+{
+	const char *name = spawn->argv[0];
+	char **merged = NULL, *const *env = environ;
+	char file[PATH_MAX];
+	int dir_fd, ret = open_dir(spawn->dir, &dir_fd);
+
+	if (ret)
+		return ret;
+	if (spawn->env && spawn->env[0]) {
+		env = merged = merge(spawn->env);
+		if (!merged) {
+			ret = error_set(-ENOMEM, "command %s: %m", name);
+			goto out;
+		}
+	}
+	ret = look_up(name, path_of(env), dir_fd, file);
+	if (ret)
+		goto out;
+	ret = run(file, spawn->argv, env, dir_fd, pid);
+	if (ret)
+		ret = cannot_execute(ret, name, file, dir_fd);
+out:
+	free(merged);
+	if (dir_fd != AT_FDCWD)
+		close(dir_fd);
+	return ret;
+}

@@ -1,0 +1,22 @@
+/* How a child process is made: as if nothing had run in this one before. */
+#ifndef CRATOS_SPAWN_H
+#define CRATOS_SPAWN_H
+
+#include <sys/types.h>
+
+struct spawn {
+	char *const *argv;
+	const char *dir; /* NULL: the parent's */
+	const char *const *env; /* on top of the parent's; may be NULL */
+};
+
+/*
+ * Starts the program argv[0], looked up in the PATH that the child gets, as
+ * the leader of a process group of its own: no signal blocked or ignored,
+ * stdin from /dev/null, stdout and stderr inherited, nothing else open. Blocks
+ * until the program has been executed. Returns 0 and sets *pid, or a negative
+ * errno, with words that name the command or the directory.
+ */
+int spawn_group(const struct spawn *spawn, pid_t *pid);
+
+#endif
