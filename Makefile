@@ -100,9 +100,9 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(LIB_OBJ)
 # "make deps" takes what it needs to build, run and test from Debian; the
 # programs that the linters and the end-to-end tests need more are in
 # "make deps-ci". Nothing is asked of apt when all is there.
-DEPS := pkg-config libinih-dev check python3-minimal
+DEPS := pkg-config libinih-dev check python3
 DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
-	mandoc python3 nginx-light redis-server curl
+	mandoc nginx-light redis-server
 
 ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 missing = $(shell for p in $(1); do dpkg-query -W -f '$${Status}' $$p \
@@ -128,29 +128,95 @@ endif
 # ---- run, test, check ------------------------------------------------------
 
 run: $(PROGRAMS)
-	$(BUILD)/cratos run cmd/cratos/example.ini
+	BUILD=$(BUILD) $(BUILD)/cratos run cmd/cratos/example.ini
 
 checks: all $(CHECKS)
 
 test: checks
-	tests/run $(BUILD)
+	WRAP=$(WRAP) tests/run $(BUILD)
 
+# The same suites, in a build of their own with a sanitizer.
 test-asan:
-	$(MAKE) BUILD=$(BUILD)/asan WRAP=asan \
-	    SANITIZERS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" test
+	$(MAKE) BUILD=$(BUILD)/asan WRAP=asan SANITIZERS="-fsanitize=address,undefined \
+	    -fno-sanitize-recover=all -fno-omit-frame-pointer" test
 
 test-tsan:
-	$(MAKE) BUILD=$(BUILD)/tsan WRAP=tsan \
-	    SANITIZERS="-fsanitize=thread -fno-omit-frame-pointer" test
+	$(MAKE) BUILD=$(BUILD)/tsan WRAP=tsan SANITIZERS="-fsanitize=thread \
+	    -fno-omit-frame-pointer" test
 
-test-valgrind:
-	$(MAKE) WRAP=valgrind test
+test-valgrind: checks
+	WRAP=valgrind tests/run $(BUILD)
 
-export WRAP
+lint:
+	clang-format --dry-run --Werror $(C_FILES)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+	    --enable=warning,performance,portability \
+	    --suppressions-list=tests/cppcheck.suppressions \
+	    -D_GNU_SOURCE -DCRATOS_VERSION='""' -I$(BUILD)/include -I. \
+	    $(ROOMS) cmd
+	clang-tidy --quiet $(LIB_SRC) $(CRATOS_SRC) $(ECHOD_SRC) -- \
+	    $(CPPFLAGS_ALL) -std=c11
+	shellcheck tests/run $(wildcard tests/e2e/*.sh) .ci/run
+	mandoc -T lint -W warning $(MAN)
+
+lint: $(INCLUDES)
+
+format:
+	clang-format -i $(C_FILES)
+
+# ---- install ---------------------------------------------------------------
+
+$(BUILD)/cratos.pc: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' >$@ \
+	    'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' \
+	    'Name: cratos' \
+	    'Description: Runs the servers of a daemon as one app' \
+	    'Version: $(VERSION)' \
+	    'Cflags: -I$${includedir}' \
+	    'Libs: -L$${libdir} -lcratos' \
+	    'Libs.private: $(LIBS) -pthread'
+
+install: all
+	rm -f $(BUILD)/cratos.pc
+	$(MAKE) $(BUILD)/cratos.pc
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig \
+	    $(DESTDIR)$(INCLUDEDIR)/cratos
+	$(INSTALL) -m 755 $(BUILD)/cratos $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 644 $(STATIC) $(SHARED) $(DESTDIR)$(LIBDIR)
+	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/libcratos.so
+	$(INSTALL) -m 644 $(BUILD)/cratos.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/cratos
+	$(foreach m,$(MAN),$(INSTALL) -D -m 644 $(m) \
+	    $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m));)
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/cratos $(DESTDIR)$(LIBDIR)/libcratos.a \
+	    $(DESTDIR)$(LIBDIR)/libcratos.so* \
+	    $(DESTDIR)$(LIBDIR)/pkgconfig/cratos.pc \
+	    $(foreach m,$(MAN),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	rm -rf $(DESTDIR)$(INCLUDEDIR)/cratos
 
 clean:
 	rm -rf $(BUILD)
 
+help:
+	@echo 'make deps           install what is needed to build, run and test (apt)'
+	@echo 'make                the library, build/cratos and build/echod'
+	@echo 'make run            run the example app; Ctrl-C stops it'
+	@echo 'make test           all tests'
+	@echo 'make test-asan      the same under AddressSanitizer and UBSan'
+	@echo 'make test-tsan      the same under ThreadSanitizer'
+	@echo 'make test-valgrind  the same under valgrind'
+	@echo 'make deps-ci        install what lint and all end-to-end tests need more'
+	@echo 'make lint           formatting, static analysis, manual pages'
+	@echo 'make format         format the C files'
+	@echo 'make install        to PREFIX (/usr/local), under DESTDIR'
+	@echo 'make uninstall      the reverse'
+	@echo 'make clean          remove what was built'
+	@echo
+	@echo 'CC, CFLAGS, LDFLAGS, WERROR=1 (warnings are errors), BUILD=folder'
+
 .PHONY: all deps deps-ci run checks test test-asan test-tsan test-valgrind \
-	clean
+	lint format install uninstall clean help
 .DELETE_ON_ERROR:

@@ -1,0 +1,197 @@
+/* cratos: runs the app that an ini file describes. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cratos/appfile.h"
+#include "cmd/cratos/main.h"
+
+static const char general_help[] =
+    "usage: cratos COMMAND\n"
+    "\n"
+    "Runs programs and servers as one app: starts them together, stops them\n"
+    "together, and stops them all when one fails.\n"
+    "\n"
+    "commands:\n"
+    "  run FILE      run the app that FILE describes, until a signal stops it\n"
+    "  check FILE    check FILE, and show what would run; starts nothing\n"
+    "  help [TOPIC]  this text, or the one of a command; \"ini\" for all keys of\n"
+    "                a file, \"sample\" for a file to begin with\n"
+    "  version       the version\n"
+    "\n"
+    "A file to begin with:\n"
+    "\n"
+    "  [server:web]\n"
+    "  exec = python3 -m http.server 8080 --bind 127.0.0.1\n"
+    "\n"
+    "  [server:echo]\n"
+    "  tcp-echo = 127.0.0.1:7007\n"
+    "\n"
+    "\"cratos COMMAND --help\" tells the options of a command.\n";
+
+static const char run_help[] =
+    "usage: cratos run [--quiet] [--json] [-c] FILE\n"
+    "\n"
+    "Runs the servers of FILE as one app. SIGTERM, SIGINT (Ctrl-C), SIGQUIT and\n"
+    "SIGHUP stop it in order; a second one ends it at once. One line an event\n"
+    "goes to standard error, next to what the servers print themselves.\n"
+    "\n"
+    "options:\n"
+    "  -c, --config FILE  the file, as an option\n"
+    "  -q, --quiet        only what goes wrong\n"
+    "      --json         events as JSON, an object a line\n"
+    "  -h, --help         this text\n"
+    "\n"
+    "exit status:\n"
+    "  0    stopped when told, in order\n"
+    "  1    a server failed, or did not stop in time\n"
+    "  2    wrong usage\n"
+    "  78   something is wrong with FILE\n"
+    "  124  something did not stop even after its deadline: the app was ended\n"
+    "  128+n  forced by a second signal, n\n";
+
+static const char check_help[] =
+    "usage: cratos check FILE\n"
+    "\n"
+    "Checks FILE as a whole, programs and folders included, and shows what would\n"
+    "run. Starts nothing. Exit status 0 if all is well, 78 if something is wrong:\n"
+    "then each error is a line on standard error, with file and line.\n"
+    "\n"
+    "options:\n"
+    "  -c, --config FILE  the file, as an option\n"
+    "  -h, --help         this text\n";
+
+static const char version_help[] = "usage: cratos version\n"
+				   "\n"
+				   "Prints the version.\n";
+
+static const char help_help[] =
+    "usage: cratos help [run|check|version|ini|sample]\n"
+    "\n"
+    "Explains a command; \"ini\" lists all keys of a file, \"sample\" prints a file\n"
+    "with all of them, to begin with.\n";
+
+static int usage(const char *command, const char *text, const char *word)
+{
+	fprintf(stderr, "cratos: %s%s; see \"cratos %s--help\"\n", text,
+	    word ? word : "", command);
+	return EXIT_USAGE;
+}
+
+/* What is printed and asked for is lost if it cannot be written. */
+static int print(const char *text)
+{
+	if (fputs(text, stdout) < 0 || fflush(stdout)) {
+		fprintf(stderr, "cratos: cannot write: %m\n");
+		return EXIT_FAILED;
+	}
+	return EXIT_CLEAN;
+}
+
+static int help_command(int argc, char **argv)
+{
+	const char *topic = argc > 1 ? argv[1] : "";
+
+	if (argc > 2)
+		return usage("help ", "one topic at a time, not also ",
+		    argv[2]);
+	if (!*topic)
+		return print(general_help);
+	if (!strcmp(topic, "run"))
+		return print(run_help);
+	if (!strcmp(topic, "check"))
+		return print(check_help);
+	if (!strcmp(topic, "version"))
+		return print(version_help);
+	if (!strcmp(topic, "help") || !strcmp(topic, "--help") ||
+	    !strcmp(topic, "-h"))
+		return print(help_help);
+	if (!strcmp(topic, "ini"))
+		config_reference(appfile_sections, stdout);
+	else if (!strcmp(topic, "sample"))
+		config_sample(appfile_sections, stdout);
+	else
+		return usage("help ", "no help about ", topic);
+	return print("");
+}
+
+/*
+ * The options of run and check. Returns -1 to go on, else the exit status.
+ * There is one file, with or without -c.
+ */
+static int parse(int argc, char **argv, struct run_options *options,
+    const char *help)
+{
+	static const struct option longs[] = {{"config", required_argument,
+						  NULL, 'c'},
+	    {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'},
+	    {"json", no_argument, NULL, 'j'}, {0}};
+	bool run = !strcmp(argv[0], "run");
+	const char *command = run ? "run " : "check ";
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, run ? ":c:hq" : ":c:h", longs,
+		    NULL)) != -1) {
+		if (c == 'h')
+			return print(help);
+		if (c == ':')
+			return usage(command, "a file is missing after ",
+			    argv[optind - 1]);
+		if (c == 'c' && !options->path)
+			options->path = optarg;
+		else if (c == 'c')
+			return usage(command, "one file, not also ", optarg);
+		else if (c == 'q' && run)
+			options->quiet = true;
+		else if (c == 'j' && run)
+			options->output = OUTPUT_JSON;
+		else
+			return usage(command, "unknown option ",
+			    argv[optind - 1]);
+	}
+	if (optind < argc && !options->path)
+		options->path = argv[optind++];
+	if (optind < argc)
+		return usage(command, "one file, not also ", argv[optind]);
+	if (!options->path)
+		return usage(command, "which file?", NULL);
+	return -1;
+}
+
+static int version_command(int argc, char **argv)
+{
+	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
+		return print(version_help);
+	if (argc > 1)
+		return usage("version ",
+		    "no argument goes with version: ", argv[1]);
+	return print("cratos " CRATOS_VERSION "\n");
+}
+
+int main(int argc, char **argv)
+{
+	struct run_options options = {0};
+	const char *command = argc > 1 ? argv[1] : "";
+	int status;
+
+	argc -= argc > 1;
+	argv += argc > 0 && *command;
+	if (!strcmp(command, "run")) {
+		status = parse(argc, argv, &options, run_help);
+		return status < 0 ? run_command(&options) : status;
+	}
+	if (!strcmp(command, "check")) {
+		status = parse(argc, argv, &options, check_help);
+		return status < 0 ? check_command(options.path) : status;
+	}
+	if (!strcmp(command, "version") || !strcmp(command, "--version"))
+		return version_command(argc, argv);
+	if (!strcmp(command, "help") || !strcmp(command, "--help") ||
+	    !strcmp(command, "-h"))
+		return help_command(argc, argv);
+	if (!*command)
+		return usage("", "what is to be done?", NULL);
+	return usage("", "unknown command ", command);
+}

@@ -1,0 +1,386 @@
+/*
+ * Events as lines on standard error: for people on a terminal, for journald, or
+ * as JSON. A line is one write(2), so that lines of children do not mix with it.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd/cratos/print.h"
+
+struct line {
+	char text[8192]; /* room for 1,000 bytes of text, all escaped in JSON */
+	size_t used;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct line *line,
+    const char *fmt, ...)
+{
+	size_t room = sizeof(line->text) - 1 - line->used; /* 1: newline */
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line->text + line->used, room, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		line->used += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static void put_out(struct line *line)
+{
+	line->text[line->used++] = '\n';
+	/* There is nowhere to report that this failed. */
+	if (write(STDERR_FILENO, line->text, line->used) < 0)
+		return;
+}
+
+/* True if standard error is the very stream that journald made. */
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	uintmax_t device, inode;
+	struct stat st;
+
+	return stream &&
+	       sscanf(stream, "%" SCNuMAX ":%" SCNuMAX, &device, &inode) == 2 &&
+	       !fstat(STDERR_FILENO, &st) && st.st_dev == device &&
+	       st.st_ino == inode;
+}
+
+void printer_init(struct printer *printer, const struct appfile *file,
+    const struct run_options *options)
+{
+	const char *no_colour = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	*printer = (struct printer){.file = file,
+	    .output = options->output,
+	    .least = options->quiet ? LEVEL_WARNING : LEVEL_INFO,
+	    .journal = is_journal(),
+	    .name_width = (int)strlen(file->app->name)};
+	printer->colour = isatty(STDERR_FILENO) && !(no_colour && *no_colour) &&
+			  !(term && !strcmp(term, "dumb"));
+	for (size_t i = 0; i < file->count; i++) {
+		int width = (int)strlen(file->servers[i].name);
+
+		if (printer->name_width < width)
+			printer->name_width = width;
+	}
+}
+
+const char *print_duration(int64_t ms, char buffer[static 32])
+{
+	if (ms < 1000)
+		snprintf(buffer, 32, "%" PRId64 " ms", ms);
+	else if (ms % 1000 >= 100)
+		snprintf(buffer, 32, "%" PRId64 ".%" PRId64 " s", ms / 1000,
+		    ms % 1000 / 100);
+	else
+		snprintf(buffer, 32, "%" PRId64 " s", ms / 1000);
+	return buffer;
+}
+
+static const char *level_name(enum level level)
+{
+	return level == LEVEL_ERROR	? "error"
+	       : level == LEVEL_WARNING ? "warn"
+					: "info";
+}
+
+/* ---- what an event says ---- */
+
+static void describe_state(struct line *text, const struct printer *printer,
+    const struct app_event *event)
+{
+	const struct appfile *file = printer->file;
+	char took[32];
+
+	switch (event->state) {
+	case APP_STATE_STARTING:
+		add(text, "starting %zu server%s", file->count,
+		    file->count == 1 ? "" : "s");
+		break;
+	case APP_STATE_RUNNING:
+		add(text, "running, all ready after %s; to stop: %skill %d",
+		    print_duration(printer->up_ms, took),
+		    isatty(STDIN_FILENO) ? "Ctrl-C, or " : "", (int)getpid());
+		break;
+	case APP_STATE_BEFORE_STOP:
+		add(text, "stopping, within %s",
+		    print_duration(file->app->stop_timeout_ms, took));
+		break;
+	case APP_STATE_DRAINING:
+		if (file->app->drain_delay_ms)
+			add(text, "draining, for %s",
+			    print_duration(file->app->drain_delay_ms, took));
+		break;
+	default:
+		break;
+	}
+}
+
+static pid_t pid_of(const struct appfile_server *server)
+{
+	return server && server->exec ? exec_pid(server->exec) : 0;
+}
+
+static void describe_starting(struct line *text,
+    const struct appfile_server *server)
+{
+	const struct server_keys *keys = server->keys;
+
+	if (server->exec)
+		add(text, "starting: %s",
+		    keys->exec ? keys->exec : keys->shell);
+	else
+		add(text, "starting: tcp-echo %s", keys->tcp_echo);
+}
+
+static void describe_server(struct line *text,
+    const struct appfile_server *server, const struct app_event *event)
+{
+	pid_t pid = pid_of(server);
+	char took[32];
+
+	switch (event->type) {
+	case APP_EVENT_SERVER_STARTING:
+		describe_starting(text, server);
+		break;
+	case APP_EVENT_SERVER_READY:
+		add(text, "ready after %s",
+		    print_duration(event->took_ms, took));
+		if (event->endpoint)
+			add(text, ": %s", event->endpoint);
+		if (pid)
+			add(text, ", pid %d", (int)pid);
+		break;
+	case APP_EVENT_SERVER_STOPPING:
+		add(text, "stopping");
+		if (pid)
+			add(text, ": %s to pid %d",
+			    signal_name(appfile_stop_signal(server->keys)),
+			    (int)pid);
+		break;
+	case APP_EVENT_SERVER_STOPPED:
+		add(text, "stopped after %s",
+		    print_duration(event->took_ms, took));
+		break;
+	default:
+		break;
+	}
+}
+
+static void describe(struct line *text, const struct printer *printer,
+    const struct app_event *event)
+{
+	switch (event->type) {
+	case APP_EVENT_STATE:
+		describe_state(text, printer, event);
+		break;
+	case APP_EVENT_SIGNAL:
+		add(text, "got %s", signal_name(event->signal));
+		break;
+	case APP_EVENT_SERVER_FAILED:
+		add(text, "failed: %s", event->error->text);
+		break;
+	case APP_EVENT_ERROR:
+		add(text, "%s: %s", event->error->origin, event->error->text);
+		break;
+	case APP_EVENT_TIMEOUT:
+		add(text, "%s", event->error->text);
+		break;
+	case APP_EVENT_STUCK:
+		add(text, "%s; ending the app", event->error->text);
+		break;
+	default:
+		describe_server(text,
+		    appfile_find(printer->file, event->server), event);
+		break;
+	}
+}
+
+static enum level level_of(const struct app_event *event)
+{
+	switch (event->type) {
+	case APP_EVENT_SERVER_FAILED:
+	case APP_EVENT_ERROR:
+	case APP_EVENT_STUCK:
+		return LEVEL_ERROR;
+	case APP_EVENT_TIMEOUT:
+		return LEVEL_WARNING;
+	default:
+		return LEVEL_INFO;
+	}
+}
+
+/* ---- lines for people and for journald ---- */
+
+static void add_time(struct line *line, const struct timespec *time)
+{
+	char text[16];
+	struct tm tm;
+
+	localtime_r(&time->tv_sec, &tm);
+	strftime(text, sizeof(text), "%H:%M:%S", &tm);
+	add(line, "%s.%03ld", text, time->tv_nsec / 1000000);
+}
+
+static void print_line(const struct printer *printer,
+    const struct timespec *time, enum level level, const char *name,
+    const char *text)
+{
+	const char *colour = level == LEVEL_ERROR     ? "\033[1;31m"
+			     : level == LEVEL_WARNING ? "\033[33m"
+						      : "\033[32m";
+	struct line line = {.used = 0};
+
+	if (printer->journal) {
+		add(&line, "<%d>%s: %s", (int)level, name, text);
+	} else if (printer->colour) {
+		add(&line, "\033[2m");
+		add_time(&line, time);
+		add(&line, "\033[0m %s%-5s\033[0m \033[1m%-*s\033[0m  %s",
+		    colour, level_name(level), printer->name_width, name, text);
+	} else {
+		add_time(&line, time);
+		add(&line, " %-5s %-*s  %s", level_name(level),
+		    printer->name_width, name, text);
+	}
+	put_out(&line);
+}
+
+/* ---- JSON ---- */
+
+static void add_json(struct line *line, const char *key, const char *value)
+{
+	add(line, ",\"%s\":\"", key);
+	for (; *value; value++) {
+		unsigned char c = (unsigned char)*value;
+
+		if (c == '"' || c == '\\')
+			add(line, "\\%c", c);
+		else if (c < 0x20 || c == 0x7f)
+			add(line, "\\u%04x", c);
+		else
+			add(line, "%c", c);
+	}
+	add(line, "\"");
+}
+
+static const char *event_word(const struct app_event *event)
+{
+	static const char *const words[] = {
+	    [APP_EVENT_STATE] = "state",
+	    [APP_EVENT_SIGNAL] = "signal",
+	    [APP_EVENT_SERVER_STARTING] = "starting",
+	    [APP_EVENT_SERVER_READY] = "ready",
+	    [APP_EVENT_SERVER_RETURNED] = "returned",
+	    [APP_EVENT_SERVER_FAILED] = "failed",
+	    [APP_EVENT_SERVER_STOPPING] = "stopping",
+	    [APP_EVENT_SERVER_STOPPED] = "stopped",
+	    [APP_EVENT_ERROR] = "error",
+	    [APP_EVENT_TIMEOUT] = "timeout",
+	    [APP_EVENT_STUCK] = "stuck",
+	};
+
+	return words[event->type];
+}
+
+static void begin_json(struct line *line, const struct timespec *time,
+    enum level level, const char *word)
+{
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&time->tv_sec, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	add(line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"event\":\"%s\"",
+	    text, time->tv_nsec / 1000000, level_name(level), word);
+}
+
+static void print_json(const struct printer *printer,
+    const struct app_event *event, const char *text)
+{
+	pid_t pid = pid_of(appfile_find(printer->file, event->server));
+	struct line line = {.used = 0};
+
+	begin_json(&line, &event->time, level_of(event), event_word(event));
+	add_json(&line, "state", app_state_name(event->state));
+	if (event->server)
+		add_json(&line, "server", event->server);
+	if (pid)
+		add(&line, ",\"pid\":%d", (int)pid);
+	if (event->endpoint)
+		add_json(&line, "endpoint", event->endpoint);
+	if (event->signal)
+		add_json(&line, "signal", signal_name(event->signal));
+	if (event->error)
+		add_json(&line, "origin", event->error->origin);
+	if (*text)
+		add_json(&line, "text", text);
+	add(&line, ",\"took_ms\":%" PRId64 "}", event->took_ms);
+	put_out(&line);
+}
+
+/* ---- what the program calls ---- */
+
+void printer_event(const struct app_event *event, void *arg)
+{
+	struct printer *printer = arg;
+	enum level level = level_of(event);
+	struct line text = {.used = 0};
+
+	if (event->type == APP_EVENT_STATE && event->state <= APP_STATE_RUNNING)
+		printer->up_ms += event->took_ms;
+	else if (event->type == APP_EVENT_STATE &&
+		 event->state > APP_STATE_BEFORE_STOP)
+		printer->down_ms += event->took_ms;
+	if (level > printer->least)
+		return;
+	describe(&text, printer, event);
+	text.text[text.used] = '\0';
+	if (printer->output == OUTPUT_JSON)
+		print_json(printer, event, text.text);
+	else if (text.used)
+		print_line(printer, &event->time, level,
+		    event->server ? event->server : printer->file->app->name,
+		    text.text);
+}
+
+void printer_end(const struct printer *printer, const struct error *err,
+    size_t errors)
+{
+	enum level level = err->code ? LEVEL_ERROR : LEVEL_INFO;
+	struct line text = {.used = 0}, line = {.used = 0};
+	struct timespec now;
+	char took[32];
+
+	if (level > printer->least)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	print_duration(printer->down_ms, took);
+	if (err->code)
+		add(&text, "failed: %s: %s", err->origin, err->text);
+	else
+		add(&text, "stopped after %s", took);
+	if (errors > 1)
+		add(&text, "; %zu error%s more, see above", errors - 1,
+		    errors > 2 ? "s" : "");
+	text.text[text.used] = '\0';
+	if (printer->output == OUTPUT_LINES) {
+		print_line(printer, &now, level, printer->file->app->name,
+		    text.text);
+		return;
+	}
+	begin_json(&line, &now, level, "end");
+	add_json(&line, "text", text.text);
+	add(&line, ",\"ok\":%s,\"took_ms\":%" PRId64 "}",
+	    err->code ? "false" : "true", printer->down_ms);
+	put_out(&line);
+}

@@ -1,0 +1,34 @@
+/* Events as lines on standard error. */
+#ifndef CRATOS_CMD_PRINT_H
+#define CRATOS_CMD_PRINT_H
+
+#include <cratos/app.h>
+
+#include "cmd/cratos/appfile.h"
+#include "cmd/cratos/main.h"
+
+enum level { LEVEL_ERROR = 3, LEVEL_WARNING = 4, LEVEL_INFO = 6 };
+
+struct printer {
+	const struct appfile *file;
+	enum output output;
+	enum level least; /* what is less urgent is not printed */
+	bool colour, journal;
+	int name_width;
+	int64_t up_ms, down_ms; /* how long start and stop took so far */
+};
+
+void printer_init(struct printer *printer, const struct appfile *file,
+    const struct run_options *options);
+
+/* app_options.on_event; arg is the printer. */
+void printer_event(const struct app_event *event, void *arg);
+
+/* The last line: how it ended, by what app_run said. */
+void printer_end(const struct printer *printer, const struct error *err,
+    size_t errors);
+
+/* "250 ms", "1.5 s", "10 s". */
+const char *print_duration(int64_t ms, char buffer[static 32]);
+
+#endif
