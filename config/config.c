@@ -3,7 +3,7 @@
  *
  * Files are read into a tree of sections and keys (include.c, lines.c,
  * tree.c); then values are checked section by section (field.c) and put into
- * the program's structs. What is wrong is collected on the way (report.c), so
+ * the program's structs. What is wrong is collected on the way (findings.c), so
  * that the user hears of it all at once. All that is handed out lives in the
  * tree's arena, until config_free.
  */
@@ -18,8 +18,8 @@
 #include "config/field.h"
 #include "config/include.h"
 #include "config/printable.h"
+#include "config/quotes.h"
 #include "config/tree.h"
-#include "config/words.h"
 
 /* The sections of one declaration, in the order of the files. */
 struct table {
@@ -133,7 +133,7 @@ static int prepare(struct config *config, const struct setting *setting,
 	*text = setting->value;
 	/* Before variables come in, so that what they hold stays as it is. */
 	if (field_unquotes(setting->field))
-		*text = words_unquote(arena, *text);
+		*text = quotes_unquote(arena, *text);
 	if (!*text)
 		return -ENOMEM;
 	int rc = expand_text(arena, *text, text, words, FIELD_WORDS_BYTES);
@@ -182,7 +182,7 @@ static int parse_map(struct config *config, struct section *section,
 			continue;
 		int rc = prepare(config, setting, &text, words);
 		if (rc == -EINVAL) {
-			report_add(&config->tree.report, setting->source,
+			findings_add(&config->tree.findings, setting->source,
 			    setting->line, section->title, setting->key, "%s",
 			    words);
 			continue;
@@ -212,7 +212,7 @@ static int parse_setting(struct config *config, struct section *section,
 		    section->data, words);
 	if (rc != -EINVAL)
 		return rc;
-	report_add(&config->tree.report, setting->source, setting->line,
+	findings_add(&config->tree.findings, setting->source, setting->line,
 	    section->title, setting->key, "%s", words);
 	return 0;
 }
@@ -243,7 +243,7 @@ static int check_section(struct config *config, struct section *section)
 			if (rc)
 				return rc;
 		} else if (field->required && !section->detached) {
-			report_add(&config->tree.report, section->source,
+			findings_add(&config->tree.findings, section->source,
 			    section->line, section->title, field->key,
 			    "key '%s%s' is missing; it must be there",
 			    field->key,
@@ -269,7 +269,7 @@ static int check(struct config *config)
 		size_t size;
 		bool named = tree_named(table->declared, &size);
 		/* At the end of the file, where it could be added. */
-		report_add(&config->tree.report, config->main,
+		findings_add(&config->tree.findings, config->main,
 		    config->main->lines, "", "",
 		    "section [%s%s] is missing; it must be there",
 		    table->declared->name, named ? "NAME" : "");
@@ -302,6 +302,7 @@ static int no_memory(const char *name, struct config **config)
 static int config_new(const char *name, const struct config_section *sections,
     struct config **config)
 {
+	assert(name && sections);
 	*config = calloc(1, sizeof(**config));
 	if (!*config)
 		return -ENOMEM;
@@ -319,7 +320,7 @@ static int read_and_check(struct config *config, const char *text, size_t size)
 	tree_complete(&config->tree);
 	if (!rc)
 		rc = check(config);
-	if (!rc && config->tree.report.no_memory)
+	if (!rc && config->tree.findings.no_memory)
 		rc = -ENOMEM;
 	return rc;
 }
@@ -353,7 +354,7 @@ int config_load(const char *path, const struct config_section *sections,
 	if (unreadable == -ENOMEM)
 		return no_memory(path, &made);
 	if (unreadable) {
-		report_add(&made->tree.report, made->main, 0, "", "",
+		findings_add(&made->tree.findings, made->main, 0, "", "",
 		    "cannot be read: %s", source_error(unreadable));
 	} else {
 		made->main->device = text.device;
@@ -361,7 +362,7 @@ int config_load(const char *path, const struct config_section *sections,
 		rc = read_and_check(made, text.text, text.size);
 		free(text.text);
 	}
-	if (rc || made->tree.report.no_memory)
+	if (rc || made->tree.findings.no_memory)
 		return no_memory(path, &made);
 	*config = made;
 	rc = result(made);
@@ -380,7 +381,7 @@ void config_free(struct config **config)
 const struct config_error *config_errors(const struct config *config,
     size_t *count)
 {
-	return report_errors(&config->tree.report, count);
+	return findings_errors(&config->tree.findings, count);
 }
 
 int config_error_format(const struct config_error *error, char *text,
@@ -488,7 +489,7 @@ int config_refuse(struct config *config, const char *section, size_t i,
 	const struct section *found = find_section(config, section, i);
 	const struct setting *setting =
 	    found && key ? find_setting(found, key) : NULL;
-	struct report *report = &config->tree.report;
+	struct findings *findings = &config->tree.findings;
 	const struct source *source = config->main;
 	int line = source->lines;
 	char text[1024];
@@ -506,9 +507,9 @@ int config_refuse(struct config *config, const char *section, size_t i,
 		source = found->source;
 		line = found->line;
 	}
-	report_add(report, source, line, found ? found->title : section,
+	findings_add(findings, source, line, found ? found->title : section,
 	    key ? key : "", "%s", text);
-	if (report->no_memory)
+	if (findings->no_memory)
 		return error_set(-ENOMEM, "no memory for an error of %s",
 		    source->name);
 	return result(config);

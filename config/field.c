@@ -14,7 +14,7 @@
 #include "config/field.h"
 #include "config/nearest.h"
 #include "config/printable.h"
-#include "config/words.h"
+#include "config/quotes.h"
 
 struct unit {
 	const char *name;
@@ -210,10 +210,12 @@ static int parse_bool(const struct config_field *field, const char *text,
 	return refuse(field, text, words);
 }
 
-/* The unit at text, NULL if there is none; *end is behind it. */
+/* The unit at text, NULL if there is none; *end is behind it. Case counts not
+ * for sizes, but 1M is no minute. */
 static const struct unit *find_unit(const struct unit *units, const char *text,
     const char **end)
 {
+	bool fold = units == size_units;
 	size_t size = 0;
 
 	while (lower(text[size]) >= 'a' && lower(text[size]) <= 'z')
@@ -221,7 +223,9 @@ static const struct unit *find_unit(const struct unit *units, const char *text,
 	*end = text + size;
 	for (const struct unit *unit = units; unit->name; unit++) {
 		size_t i = 0;
-		while (i < size && lower(text[i]) == lower(unit->name[i]))
+		while (i < size &&
+		       (text[i] == unit->name[i] ||
+			   (fold && lower(text[i]) == lower(unit->name[i]))))
 			i++;
 		if (size && i == size && !unit->name[i])
 			return unit;
@@ -319,7 +323,7 @@ static int parse_list(struct arena *arena, const char *text, void *slot,
     char *words)
 {
 	const char *const *list;
-	int rc = words_split(arena, text, &list);
+	int rc = quotes_split(arena, text, &list);
 
 	if (!rc)
 		memcpy(slot, &list, sizeof(list));
@@ -427,8 +431,8 @@ static void write_value(const struct config_field *field, const char *value,
 {
 	size_t n = strlen(value);
 	bool quote = field_unquotes(field) && n &&
-		     (words_blank(value[0]) || words_blank(value[n - 1]) ||
-			 words_comment(value, value + n) != value + n ||
+		     (is_blank(value[0]) || is_blank(value[n - 1]) ||
+			 quotes_comment(value, value + n) != value + n ||
 			 value[0] == '"' || value[0] == '\'');
 
 	if (quote)
@@ -449,7 +453,7 @@ void field_sample(const struct config_field *field, const char *before,
 {
 	const char *value = field->fallback ? field->fallback : field->example;
 	int64_t n = field->min > 0 ? field->min : 0;
-	char text[40];
+	char text[40] = "";
 
 	if (!value && is_number(field)) {
 		format(field, n > maximum(field) ? maximum(field) : n, text,

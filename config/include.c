@@ -13,13 +13,13 @@
 #include "config/field.h"
 #include "config/include.h"
 #include "config/lines.h"
-#include "config/words.h"
+#include "config/quotes.h"
 
 enum { MAX_DEPTH = 16, MAX_FILES = 1000 };
 
-#define WRONG(tree, setting, ...)                                              \
-	report_add(&(tree)->report, (setting)->source, (setting)->line, "app", \
-	    "include", __VA_ARGS__)
+#define WRONG(tree, setting, ...)                                           \
+	findings_add(&(tree)->findings, (setting)->source, (setting)->line, \
+	    "app", "include", __VA_ARGS__)
 
 /* ---- one file ------------------------------------------------------------ */
 
@@ -170,7 +170,7 @@ static int follow(struct tree *tree, const struct setting *setting)
 	    sizeof(words));
 
 	if (!rc) {
-		rc = words_split(&tree->arena, value, &list);
+		rc = quotes_split(&tree->arena, value, &list);
 		if (rc == -EINVAL)
 			snprintf(words, sizeof(words), "a quote is not closed");
 	}

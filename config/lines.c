@@ -7,8 +7,8 @@
  * between quotes for a comment; and part of that depends on variables that
  * anyone in the process may change. So it gets its lines from a reader that
  * knows where it is: it keeps sections, comments and bad lines to itself,
- * takes off the indentation, and hands over each "key = value" line, on its
- * own and whole. In place of a line that libinih would not get right it hands
+ * takes off indentation and comment, and hands over each "key = value" line on
+ * its own. In place of a line that libinih would not get right it hands
  * over a stand-in, and the handler takes key and value from the line itself.
  */
 #include <assert.h>
@@ -23,7 +23,7 @@
 #include "config/expand.h"
 #include "config/lines.h"
 #include "config/printable.h"
-#include "config/words.h"
+#include "config/quotes.h"
 
 enum {
 	MAX_KEY_BYTES = 255,
@@ -55,9 +55,9 @@ static size_t span_size(struct span span)
 
 static struct span trim(struct span span)
 {
-	while (span.begin < span.end && words_blank(*span.begin))
+	while (span.begin < span.end && is_blank(*span.begin))
 		span.begin++;
-	while (span.begin < span.end && words_blank(span.end[-1]))
+	while (span.begin < span.end && is_blank(span.end[-1]))
 		span.end--;
 	return span;
 }
@@ -83,7 +83,7 @@ static void wrong(struct reader *reader, const char *key, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	report_add(&reader->tree->report, reader->source, reader->line,
+	findings_add(&reader->tree->findings, reader->source, reader->line,
 	    section ? section->title : "", key, "%s", text);
 }
 
@@ -135,7 +135,7 @@ static bool split(struct reader *reader, struct span line, bool indented)
 	const char *p = line.begin;
 
 	while (p < line.end && *p != '=' && *p != ':' &&
-	       !(*p == ';' && p > line.begin && words_blank(p[-1])))
+	       !(*p == ';' && p > line.begin && is_blank(p[-1])))
 		p++;
 	if (p == line.end || *p == ';') {
 		wrong(reader, "", "no '=' in the line; write key = value%s",
@@ -144,7 +144,7 @@ static bool split(struct reader *reader, struct span line, bool indented)
 	}
 	reader->key = trim((struct span){line.begin, p});
 	p++;
-	reader->value = trim((struct span){p, words_comment(p, line.end)});
+	reader->value = trim((struct span){p, quotes_comment(p, line.end)});
 	return true;
 }
 
@@ -226,7 +226,7 @@ static bool read_line(struct reader *reader, struct span *line)
 		wrong(reader, "", "a NUL byte in the line; this is not a text");
 		return false;
 	}
-	bool indented = line->begin < line->end && words_blank(*line->begin);
+	bool indented = line->begin < line->end && is_blank(*line->begin);
 	*line = trim(*line);
 	if (line->begin == line->end || *line->begin == ';' ||
 	    *line->begin == '#')
@@ -253,6 +253,7 @@ static char *give(char *buffer, int size, void *arg)
 		if (!read_line(reader, &line))
 			continue;
 		reader->handed = true;
+		line.end = reader->value.end;
 		reader->stand_in = !plain(reader, line, (size_t)size);
 		if (reader->stand_in) {
 			strcpy(buffer, "k=v\n");
@@ -291,7 +292,7 @@ int lines_read(struct tree *tree, struct source *source, const char *text,
 
 	if (size >= 2 &&
 	    (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2))) {
-		report_add(&tree->report, source, 1, "", "",
+		findings_add(&tree->findings, source, 1, "", "",
 		    "this is UTF-16; save the file as UTF-8");
 		return 0;
 	}

@@ -72,7 +72,7 @@ char *printable(char *to, size_t size, const char *text)
 
 struct excerpt excerpt_of(const char *text)
 {
-	struct excerpt excerpt;
+	struct excerpt excerpt = {""};
 
 	printable(excerpt.text, sizeof(excerpt.text), text);
 	return excerpt;

@@ -10,8 +10,8 @@
 
 #include "config/nearest.h"
 #include "config/printable.h"
+#include "config/quotes.h"
 #include "config/tree.h"
-#include "config/words.h"
 
 enum { MAX_NAME_BYTES = 31, KNOWN_BYTES = 240 };
 
@@ -37,7 +37,7 @@ void tree_complete(struct tree *tree)
 void tree_fini(struct tree *tree)
 {
 	tree_complete(tree);
-	report_fini(&tree->report);
+	findings_fini(&tree->findings);
 	arena_fini(&tree->arena);
 }
 
@@ -150,7 +150,7 @@ static void refuse_section(struct tree *tree, const struct source *source,
 		nearest_try(&nearest, head);
 	}
 	if (!nearest.name[0]) {
-		report_add(&tree->report, source, line, title, "",
+		findings_add(&tree->findings, source, line, title, "",
 		    "unknown section [%s]; known: %s", excerpt_of(title).text,
 		    known.text);
 		return;
@@ -162,7 +162,7 @@ static void refuse_section(struct tree *tree, const struct source *source,
 		    strncmp(nearest.name, declared->name, size))
 			continue;
 		const char *name = colon[0] && colon[1] ? colon + 1 : "NAME";
-		report_add(&tree->report, source, line, title, "",
+		findings_add(&tree->findings, source, line, title, "",
 		    "unknown section [%s], did you mean [%s%s%s]?",
 		    excerpt_of(title).text, nearest.name, named ? ":" : "",
 		    named ? excerpt_of(name).text : "");
@@ -205,7 +205,7 @@ static int insert_section(struct tree *tree, struct section *section)
 		return 0;
 	}
 	section->detached = true;
-	report_add(&tree->report, section->source, section->line,
+	findings_add(&tree->findings, section->source, section->line,
 	    section->title, "",
 	    "section [%s] is there twice; the first one is at %s:%d",
 	    section->title, first->source->name, first->line);
@@ -236,7 +236,7 @@ int tree_section(struct tree *tree, const struct source *source, int line,
 	if (declared && tree_named(declared, &name) &&
 	    !valid_name(section->name)) {
 		section->detached = true;
-		report_add(&tree->report, source, line, title, "",
+		findings_add(&tree->findings, source, line, title, "",
 		    "'%s' cannot be the NAME in [%sNAME]; write 1 to %d of "
 		    "letters, digits, '_', '.' and '-'",
 		    excerpt_of(section->name).text, declared->name,
@@ -292,8 +292,8 @@ static void refuse_key(struct tree *tree, const struct source *source, int line,
 	const char *dot = strchr(key, '.');
 	char with_name[64];
 
-	if (!report_wants(&tree->report, source, line)) {
-		report_add(&tree->report, source, line, "", "", " ");
+	if (!findings_wants(&tree->findings, source, line)) {
+		findings_add(&tree->findings, source, line, "", "", " ");
 		return;
 	}
 	if (section->declared) {
@@ -314,11 +314,11 @@ static void refuse_key(struct tree *tree, const struct source *source, int line,
 	}
 	struct excerpt wrong = excerpt_of(key);
 	if (nearest.name[0])
-		report_add(&tree->report, source, line, section->title, key,
+		findings_add(&tree->findings, source, line, section->title, key,
 		    "unknown key '%s', did you mean '%s'?", wrong.text,
 		    excerpt_of(nearest.name).text);
 	else
-		report_add(&tree->report, source, line, section->title, key,
+		findings_add(&tree->findings, source, line, section->title, key,
 		    "unknown key '%s'; known here: %s", wrong.text,
 		    known.used ? known.text : "none");
 }
@@ -326,7 +326,7 @@ static void refuse_key(struct tree *tree, const struct source *source, int line,
 static void refuse_twice(struct tree *tree, const struct source *source,
     int line, const struct setting *first)
 {
-	report_add(&tree->report, source, line, tree->current->title,
+	findings_add(&tree->findings, source, line, tree->current->title,
 	    first->key, "key '%s' is there twice; the first one is at %s:%d",
 	    excerpt_of(first->key).text, first->source->name, first->line);
 }
@@ -372,12 +372,12 @@ static bool check_map_key(struct tree *tree, const struct source *source,
 
 	if (*name && *++name) {
 		const char *p = name;
-		while (*p && !words_blank(*p))
+		while (*p && !is_blank(*p))
 			p++;
 		if (!*p)
 			return true;
 	}
-	report_add(&tree->report, source, line, tree->current->title, key,
+	findings_add(&tree->findings, source, line, tree->current->title, key,
 	    "'%s' needs a NAME without blanks; write %s.NAME = value",
 	    excerpt_of(key).text, field->key);
 	return false;
@@ -390,7 +390,7 @@ int tree_setting(struct tree *tree, const struct source *source, int line,
 
 	if (!section) {
 		if (!tree->begun)
-			report_add(&tree->report, source, line, "", key,
+			findings_add(&tree->findings, source, line, "", key,
 			    "key '%s' stands before the first [section]",
 			    excerpt_of(key).text);
 		return 0;

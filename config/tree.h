@@ -8,7 +8,7 @@
 #include <cratos/config.h>
 
 #include "config/arena.h"
-#include "config/report.h"
+#include "config/findings.h"
 #include "config/source.h"
 
 struct setting {
@@ -20,6 +20,7 @@ struct setting {
 	const struct source *source;
 	int line;
 };
+STAILQ_HEAD(setting_list, setting);
 
 struct section {
 	STAILQ_ENTRY(section) link;
@@ -30,7 +31,7 @@ struct section {
 	int line;
 	const struct source *last; /* that has opened it, of [app] */
 	bool detached; /* a name twice, or a wrong one: checked, no more */
-	STAILQ_HEAD(, setting) settings;
+	struct setting_list settings;
 	void *data; /* the program's struct */
 };
 STAILQ_HEAD(section_list, section);
@@ -38,7 +39,7 @@ STAILQ_HEAD(section_list, section);
 struct tree {
 	const struct config_section *declared;
 	struct arena arena;
-	struct report report;
+	struct findings findings;
 	struct source_list sources;
 	int source_count;
 	struct section_list sections;

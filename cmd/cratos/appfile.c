@@ -50,11 +50,11 @@ static const struct config_field app_fields[] =
 
 static const struct config_field server_fields[] = {
     {.key = "exec",
-	.type = CONFIG_STRING,
+	.type = CONFIG_COMMAND,
 	.offset = offsetof(struct server_keys, exec),
 	.help = "program and arguments to run, with quotes, without a shell"},
     {.key = "shell",
-	.type = CONFIG_STRING,
+	.type = CONFIG_COMMAND,
 	.offset = offsetof(struct server_keys, shell),
 	.help = "command line for /bin/sh -c, instead of exec"},
     {.key = "tcp-echo",
@@ -145,25 +145,41 @@ static bool is_executable(const char *path)
 	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
 }
 
-/* Where the child would find it, from its own working directory. */
-static bool can_find(const char *program, const char *dir)
+static bool is_executable_in(const char *dir, const char *program)
 {
 	char path[4096];
-	const char *from = getenv("PATH"), *end;
+	int length = *program == '/' || !dir
+			 ? snprintf(path, sizeof(path), "%s", program)
+			 : snprintf(path, sizeof(path), "%s/%s", dir, program);
 
-	if (strchr(program, '/')) {
-		snprintf(path, sizeof(path), "%s%s%s",
-		    dir && *program != '/' ? dir : "",
-		    dir && *program != '/' ? "/" : "", program);
-		return is_executable(path);
-	}
-	if (!from)
-		from = "/bin:/usr/bin";
+	return length < (int)sizeof(path) && is_executable(path);
+}
+
+/* The PATH that the child gets. */
+static const char *path_of(const struct server_keys *keys)
+{
+	const char *path = getenv("PATH");
+
+	for (size_t i = 0; keys->env && keys->env[i]; i++)
+		if (!strncmp(keys->env[i], "PATH=", 5))
+			path = keys->env[i] + 5;
+	return path ? path : "/bin:/usr/bin";
+}
+
+/* Where the child would find it, from its own working directory. */
+static bool can_find(const char *program, const struct server_keys *keys)
+{
+	const char *from = path_of(keys), *end;
+	char file[4096];
+
+	if (strchr(program, '/'))
+		return is_executable_in(keys->dir, program);
 	for (;; from = end + 1) {
 		end = strchrnul(from, ':');
-		snprintf(path, sizeof(path), "%.*s/%s", (int)(end - from),
-		    end > from ? from : ".", program);
-		if (is_executable(path))
+		if (snprintf(file, sizeof(file), "%.*s/%s",
+			end > from ? (int)(end - from) : 1,
+			end > from ? from : ".", program) < (int)sizeof(file) &&
+		    is_executable_in(keys->dir, file))
 			return true;
 		if (!*end)
 			return false;
@@ -182,7 +198,7 @@ static void look_for(struct appfile *file, size_t i,
 	if (!keys->exec)
 		return;
 	argv = exec_split(keys->exec, NULL);
-	if (argv && !can_find(argv[0], keys->dir))
+	if (argv && !can_find(argv[0], keys))
 		config_refuse(file->config, "server:", i, "exec",
 		    "there is no program %s%s", argv[0],
 		    strchr(argv[0], '/') ? "" : " in PATH");

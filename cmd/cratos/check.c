@@ -73,7 +73,7 @@ int check_command(const char *path)
 
 	if (!status) {
 		show(&file);
-		if (fflush(stdout)) {
+		if (fflush(stdout) || ferror(stdout)) {
 			fprintf(stderr, "cratos: cannot write: %m\n");
 			status = EXIT_FAILED;
 		}

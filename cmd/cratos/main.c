@@ -82,7 +82,7 @@ static int usage(const char *command, const char *text, const char *word)
 /* What is printed and asked for is lost if it cannot be written. */
 static int print(const char *text)
 {
-	if (fputs(text, stdout) < 0 || fflush(stdout)) {
+	if (fputs(text, stdout) < 0 || fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "cratos: cannot write: %m\n");
 		return EXIT_FAILED;
 	}
@@ -114,6 +114,19 @@ static int help_command(int argc, char **argv)
 	else
 		return usage("help ", "no help about ", topic);
 	return print("");
+}
+
+/* The option that getopt_long has just refused, which may be one of several in
+ * a word. */
+static const char *refused_option(int c, char **argv)
+{
+	static char letter[3] = "-";
+	const char *word = argv[optind - 1];
+
+	if (c != '?' || !optopt || (word[0] == '-' && strchr(word, '=')))
+		return word;
+	letter[1] = (char)optopt;
+	return letter;
 }
 
 /*
@@ -149,7 +162,7 @@ static int parse(int argc, char **argv, struct run_options *options,
 			options->output = OUTPUT_JSON;
 		else
 			return usage(command, "unknown option ",
-			    argv[optind - 1]);
+			    refused_option(c, argv));
 	}
 	if (optind < argc && !options->path)
 		options->path = argv[optind++];

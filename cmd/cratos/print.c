@@ -13,8 +13,13 @@
 
 #include "cmd/cratos/print.h"
 
+enum {
+	VALUE_MAX = 1000, /* bytes of a JSON value, the rest is left out */
+	NAME_WIDTH_MAX = 31 /* of a server's name; the app's may be longer */
+};
+
 struct line {
-	char text[8192]; /* room for 1,000 bytes of text, all escaped in JSON */
+	char text[8192]; /* room for all values that a JSON object has */
 	size_t used;
 };
 
@@ -63,7 +68,7 @@ void printer_init(struct printer *printer, const struct appfile *file,
 	    .output = options->output,
 	    .least = options->quiet ? LEVEL_WARNING : LEVEL_INFO,
 	    .journal = is_journal(),
-	    .name_width = (int)strlen(file->app->name)};
+	    .name_width = (int)strnlen(file->app->name, NAME_WIDTH_MAX)};
 	printer->colour = isatty(STDERR_FILENO) && !(no_colour && *no_colour) &&
 			  !(term && !strcmp(term, "dumb"));
 	for (size_t i = 0; i < file->count; i++) {
@@ -257,18 +262,51 @@ static void print_line(const struct printer *printer,
 
 /* ---- JSON ---- */
 
+/* The size of the UTF-8 character that text begins with, 0 if it is none. */
+static size_t character(const unsigned char *text)
+{
+	unsigned char first = text[0];
+	size_t size = first < 0x80		      ? 1
+		      : first >= 0xc2 && first < 0xe0 ? 2
+		      : first >= 0xe0 && first < 0xf0 ? 3
+		      : first >= 0xf0 && first < 0xf5 ? 4
+						      : 0;
+
+	for (size_t i = 1; i < size; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	/* Too long for what they say, surrogates, and too great. */
+	if ((first == 0xe0 && text[1] < 0xa0) ||
+	    (first == 0xed && text[1] > 0x9f) ||
+	    (first == 0xf0 && text[1] < 0x90) ||
+	    (first == 0xf4 && text[1] > 0x8f))
+		return 0;
+	return size;
+}
+
+/* Valid JSON whatever value is, and of a size that a line has room for. */
 static void add_json(struct line *line, const char *key, const char *value)
 {
-	add(line, ",\"%s\":\"", key);
-	for (; *value; value++) {
-		unsigned char c = (unsigned char)*value;
+	size_t begin;
 
-		if (c == '"' || c == '\\')
+	add(line, ",\"%s\":\"", key);
+	for (begin = line->used; *value; value++) {
+		unsigned char c = (unsigned char)*value;
+		size_t size = character((const unsigned char *)value);
+
+		if (line->used - begin > VALUE_MAX) {
+			add(line, "...");
+			break;
+		}
+		if (!size)
+			add(line, "\\ufffd");
+		else if (c == '"' || c == '\\')
 			add(line, "\\%c", c);
 		else if (c < 0x20 || c == 0x7f)
 			add(line, "\\u%04x", c);
 		else
-			add(line, "%c", c);
+			add(line, "%.*s", (int)size, value);
+		value += size ? size - 1 : 0;
 	}
 	add(line, "\"");
 }

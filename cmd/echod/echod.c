@@ -121,6 +121,20 @@ out:
 	return ret;
 }
 
+/* All that is wrong with the file, not only the first. */
+static void print_errors(const struct config *config)
+{
+	const struct config_error *errors;
+	char text[1024];
+	size_t count;
+
+	errors = config_errors(config, &count);
+	for (size_t i = 0; i < count; i++) {
+		config_error_format(&errors[i], text, sizeof(text));
+		fprintf(stderr, "echod: %s\n", text);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct config *config = NULL;
@@ -133,7 +147,10 @@ int main(int argc, char **argv)
 	}
 	ret = config_load(argv[1], sections, &config);
 	if (ret) {
-		fprintf(stderr, "echod: %s\n", error_of(ret).text);
+		if (config)
+			print_errors(config);
+		else
+			fprintf(stderr, "echod: %s\n", error_of(ret).text);
 		config_free(&config);
 		return 78;
 	}

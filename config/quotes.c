@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "config/words.h"
+#include "config/quotes.h"
 
 /* The quote that closes the one at text, NULL if there is none before end. */
 static const char *quote_end(const char *text, const char *end)
@@ -35,13 +35,13 @@ static bool opens(const char *text, const char *begin)
 		 (c >= '0' && c <= '9'));
 }
 
-const char *words_comment(const char *text, const char *end)
+const char *quotes_comment(const char *text, const char *end)
 {
 	const char *begin = text;
 	bool unclosed[2] = {false, false}; /* once is enough: no square time */
 
 	for (; text < end; text++) {
-		if (*text == ';' && text > begin && words_blank(text[-1]))
+		if (*text == ';' && text > begin && is_blank(text[-1]))
 			return text;
 		if (*text == '\\' && end - text > 1 && strchr("\\\"'", text[1]))
 			text++;
@@ -67,7 +67,7 @@ static char *copy_quoted(char *to, const char *open, const char *close)
 	return to;
 }
 
-const char *words_unquote(struct arena *arena, const char *text)
+const char *quotes_unquote(struct arena *arena, const char *text)
 {
 	const char *end = text + strlen(text);
 
@@ -88,7 +88,7 @@ static const char *copy_word(char **to, const char *text, const char *end)
 {
 	char *p = *to;
 
-	while (text < end && !words_blank(*text)) {
+	while (text < end && !is_blank(*text)) {
 		if (*text == '\'' || *text == '"') {
 			const char *close = quote_end(text, end);
 			if (!close)
@@ -106,7 +106,7 @@ static const char *copy_word(char **to, const char *text, const char *end)
 	return text;
 }
 
-int words_split(struct arena *arena, const char *text,
+int quotes_split(struct arena *arena, const char *text,
     const char *const **words)
 {
 	size_t size = strlen(text), count = 0;
@@ -119,7 +119,7 @@ int words_split(struct arena *arena, const char *text,
 	if (!list || !copy)
 		return -ENOMEM;
 	for (;;) {
-		while (text < end && words_blank(*text))
+		while (text < end && is_blank(*text))
 			text++;
 		if (text == end)
 			break;
