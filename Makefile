@@ -31,6 +31,7 @@ C_FILES = $(shell git ls-files -co --exclude-standard '*.[ch]')
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
 CHECKS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(CHECK_SRC))
+.SECONDARY: $(call obj,$(CHECK_SRC) $(TEST_LIB_SRC))
 INCLUDES := $(addprefix $(BUILD)/include/cratos/,$(notdir $(HEADERS)))
 
 STATIC := $(BUILD)/libcratos.a
@@ -88,9 +89,17 @@ $(BUILD)/cratos: $(call obj,$(CRATOS_SRC)) $(STATIC)
 $(BUILD)/echod: $(call obj,$(ECHOD_SRC)) $(STATIC)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
-# Tests see the internals, so they take the library's objects.
-$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(TEST_LIB_SRC)) $(LIB_OBJ)
+# Tests see the internals. In their copy of the library, the calls that may fail
+# go through tests/fault.c, which fails them to order.
+FAULTS := malloc calloc realloc free pthread_create pthread_attr_setsigmask_np
+
+$(BUILD)/tests/libcratos.o: $(LIB_OBJ)
 	@mkdir -p $(@D)
+	$(LD) -r -o $@ $(LIB_OBJ)
+	$(OBJCOPY) $(foreach f,$(FAULTS),--redefine-sym $(f)=fault_$(f)) $@
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(TEST_LIB_SRC)) \
+		$(BUILD)/tests/libcratos.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

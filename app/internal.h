@@ -17,8 +17,11 @@
  *
  * What is to happen in a stop is accepted before anything starts: stop
  * functions and the hooks of the way down are tasks that are parked, each on a
- * context `turn`, and the loop cancels that when it is their turn. So a stop
- * needs no thread or memory that could be refused.
+ * context `turn`, and the loop cancels that when it is their turn. One thread is
+ * held from the beginning by a task that waits for the stop (`spare`). So a stop
+ * needs no thread or memory that could be refused; at worst its functions run
+ * one after the other. What was parked in vain is let go as soon as that is
+ * known, while the thread is still there.
  *
  * Lock order: `lock`, then whatever the errgroup room takes.
  */
@@ -44,7 +47,7 @@ enum {
 	DEFAULT_STOP_TIMEOUT_MS = 10000,
 	DEFAULT_REGISTRAR_TIMEOUT_MS = 10000,
 	GRACE_MS = 1000, /* between the deadline and "stuck" */
-	SLACK_MS = 100, /* for what begins after the deadline */
+	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
 	EXIT_STUCK = 124 /* as timeout(1) */
 };
 
@@ -61,7 +64,7 @@ struct unit {
 	struct server_host host; /* first: the host is the unit */
 	struct app *app;
 	struct server server;
-	char *endpoint; /* once known */
+	_Atomic(char *) endpoint; /* once known; a step's thread sets it */
 	enum unit_state state;
 	bool was_ready, late, stop_called;
 	bool watched; /* start has returned, its watches serve */
@@ -77,6 +80,7 @@ struct unit {
 	bool skip_stop; /* parked, but not to be called */
 	bool failed_in_stop; /* an error of it was kept while stopping */
 	bool watch_ended;
+	int64_t ended_ms; /* when the later of start and stop returned */
 	int start_code, watch_code, watch_count;
 	LIST_HEAD(, watch) watches;
 	char name[]; /* server.name */
@@ -101,7 +105,8 @@ struct step {
 	enum app_state state;
 	struct context *turn; /* on the way down: parked on it */
 	bool parked, running, abandoned;
-	int64_t begin_ms, deadline_ms;
+	/* deadline is its context's; it is left behind when it is overdue */
+	int64_t begin_ms, deadline_ms, overdue_ms;
 	/* guarded by app->lock */
 	bool skip, over;
 	int code;
@@ -131,9 +136,11 @@ struct app {
 
 	/* the run */
 	enum app_state state;
-	int64_t state_ms, start_deadline_ms, stop_deadline_ms, drain_ms;
+	int64_t state_ms, start_deadline_ms, stop_deadline_ms;
+	int64_t drain_ms, drain_end_ms;
 	bool announced; /* registered and ready: others may rely on it */
 	bool drained, stuck_told;
+	bool overdue; /* something was left behind at its deadline */
 	int signals_seen;
 	size_t ready_count, stopped_count;
 	struct signals *signals; /* of app_run's frame */
@@ -142,6 +149,7 @@ struct app {
 	struct errgroup *group;
 	struct context *values, *base, *up; /* parent's values; plus the app;
 					       the way up */
+	struct context *spare; /* a thread waits on it */
 	struct step steps[STATES];
 	/* guarded by lock */
 	bool ran, running, stop_wanted, stopping, registered;

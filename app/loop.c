@@ -45,8 +45,19 @@ int loop_init(struct loop *loop)
 	return ret ? ret : add_fd(loop, loop->timer, &loop->timer);
 }
 
+static void free_dropped(struct loop *loop)
+{
+	struct source *source;
+
+	while ((source = STAILQ_FIRST(&loop->dropped))) {
+		STAILQ_REMOVE_HEAD(&loop->dropped, dropped);
+		free(source);
+	}
+}
+
 void loop_fini(struct loop *loop)
 {
+	free_dropped(loop);
 	if (loop->timer >= 0)
 		close(loop->timer);
 	if (loop->wake >= 0)
@@ -88,16 +99,6 @@ void loop_arm(struct loop *loop, int64_t deadline_ms)
 	if (!when.it_value.tv_sec && !when.it_value.tv_nsec)
 		when.it_value.tv_nsec = 1; /* all zeros would disarm it */
 	timerfd_settime(loop->timer, TFD_TIMER_ABSTIME, &when, NULL);
-}
-
-static void free_dropped(struct loop *loop)
-{
-	struct source *source;
-
-	while ((source = STAILQ_FIRST(&loop->dropped))) {
-		STAILQ_REMOVE_HEAD(&loop->dropped, dropped);
-		free(source);
-	}
 }
 
 static void take_timer(struct loop *loop)

@@ -32,11 +32,18 @@ int report_init(struct app *app)
 	return app->error_size ? 0 : grow(app);
 }
 
+/* Under the lock: a stop was asked for, though the loop may not know yet. */
+static bool is_ending(const struct app *app)
+{
+	return app->stopping || app->stop_wanted ||
+	       (app->parent && context_err(app->parent));
+}
+
 void report_error(struct app *app, struct unit *unit, const char *origin,
     const struct error *err)
 {
 	pthread_mutex_lock(&app->lock);
-	if (app->stopping && err->code == -ECANCELED)
+	if (err->code == -ECANCELED && is_ending(app))
 		goto out;
 	if (unit && app->stopping)
 		unit->failed_in_stop = true;

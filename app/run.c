@@ -54,10 +54,11 @@ void run_request_stop(struct app *app)
 	app->stop_deadline_ms = app->stop_timeout_ms < 0
 				    ? INT64_MAX
 				    : clock_deadline_ms(app->stop_timeout_ms);
-	if (step->running && step->deadline_ms > app->stop_deadline_ms)
-		step->deadline_ms = app->stop_deadline_ms;
+	if (step->running && step->overdue_ms > app->stop_deadline_ms)
+		step->overdue_ms = app->stop_deadline_ms;
 	loop_arm(&app->loop, app->stop_deadline_ms);
 	context_cancel(app->up, NULL);
+	context_cancel(app->spare, NULL);
 }
 
 /* So that nothing that a server has started outlives the process. */
@@ -129,9 +130,10 @@ static void start_servers(struct app *app)
 static void begin_drain(struct app *app)
 {
 	app->drain_ms = clock_ms();
+	app->drain_end_ms = clock_deadline_ms(app->drain_delay_ms);
 	app->drained = !app->announced || app->drain_delay_ms <= 0;
 	if (!app->drained)
-		loop_arm(&app->loop, clock_deadline_ms(app->drain_delay_ms));
+		loop_arm(&app->loop, app->drain_end_ms);
 }
 
 /* The drain delay is on top of the time to stop, as long as it really was. */
@@ -312,7 +314,7 @@ static bool all_stuck(const struct app *app, int64_t now_ms)
 
 		open += step->running;
 		stuck += step->running && step->abandoned &&
-			 now_ms - step->deadline_ms >= GRACE_MS;
+			 now_ms - step->overdue_ms >= GRACE_MS;
 	}
 	return stuck && stuck == open;
 }
@@ -355,7 +357,7 @@ static int64_t least(int64_t a, int64_t b)
 
 static void check_deadlines(struct app *app)
 {
-	int64_t now_ms = clock_ms(), next_ms = INT64_MAX, drain_end_ms;
+	int64_t now_ms = clock_ms(), next_ms = INT64_MAX;
 
 	app->loop.fired = false;
 	if (!app->stopping && app->state < APP_STATE_RUNNING) {
@@ -370,9 +372,8 @@ static void check_deadlines(struct app *app)
 		next_ms =
 		    least(next_ms, unit_check_deadline(app->units[i], now_ms));
 	if (app->state == APP_STATE_DRAINING && !app->drained) {
-		drain_end_ms = app->drain_ms + app->drain_delay_ms;
-		app->drained = now_ms >= drain_end_ms;
-		next_ms = least(next_ms, drain_end_ms);
+		app->drained = now_ms >= app->drain_end_ms;
+		next_ms = least(next_ms, app->drain_end_ms);
 	}
 	if (!app->stuck_told && all_stuck(app, now_ms))
 		report_stuck(app, now_ms);
@@ -398,7 +399,8 @@ static int add_sources(struct app *app)
 	if (!ret)
 		ret = add_source(app, &app->forward_source,
 		    app->signals->forward[0], forward_ready);
-	if (ret || !app->parent)
+	/* The background context never ends. */
+	if (ret || !app->parent || app->parent == context_background())
 		return ret;
 	fd = context_fd(app->parent);
 	return fd < 0 ? fd
@@ -422,6 +424,26 @@ static int make_contexts(struct app *app)
 	return app->up ? 0 : -errno;
 }
 
+static int spare_task(struct context *unused, void *arg)
+{
+	struct app *app = arg;
+
+	(void)unused;
+	context_wait(app->spare, -1);
+	return 0;
+}
+
+static int make_group(struct app *app)
+{
+	app->group = errgroup_new();
+	if (!app->group)
+		return -ENOMEM;
+	app->spare = context_with_cancel(app->base);
+	if (!app->spare)
+		return -errno;
+	return errgroup_go(app->group, spare_task, app);
+}
+
 static int init(struct app *app)
 {
 	int ret = loop_init(&app->loop);
@@ -434,8 +456,8 @@ static int init(struct app *app)
 		ret = add_sources(app);
 	if (!ret)
 		ret = make_contexts(app);
-	if (!ret && !(app->group = errgroup_new()))
-		ret = -ENOMEM;
+	if (!ret)
+		ret = make_group(app);
 	return ret ? ret : step_park_all(app);
 }
 
@@ -446,6 +468,8 @@ static int init(struct app *app)
 static void fini(struct app *app)
 {
 	step_skip_all(app);
+	if (app->spare)
+		context_cancel(app->spare, NULL);
 	if (app->group)
 		errgroup_wait(app->group, NULL);
 	errgroup_free(&app->group);
@@ -453,6 +477,7 @@ static void fini(struct app *app)
 		context_free(&app->steps[i].turn);
 	for (size_t i = 0; i < app->unit_count; i++)
 		unit_release(app->units[i]);
+	context_free(&app->spare);
 	context_free(&app->up);
 	context_free(&app->base);
 	context_free(&app->values);

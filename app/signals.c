@@ -15,6 +15,11 @@
  * the handlers that may have read the old one are waited for (`handling`); both
  * are sequentially consistent, so a handler that is not counted yet reads the
  * new one.
+ *
+ * A signal is meant for all apps of the process, but only one of them finds it,
+ * on whichever descriptor. That one passes it on to the pipes of the others
+ * that have it on their list, marked as SHARED so that it goes no further. An
+ * app that ends does so with what it finds then, too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +30,8 @@
 #include <unistd.h>
 
 #include "app/signals.h"
+
+enum { SHARED = 0x80 }; /* no signal has so high a number */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static LIST_HEAD(, signals) running = LIST_HEAD_INITIALIZER(running);
@@ -93,7 +100,24 @@ int signals_init(struct signals *signals)
 	return 0;
 }
 
-int signals_next(struct signals *signals)
+static void share(const struct signals *finder, int signal)
+{
+	unsigned char number = (unsigned char)(signal | SHARED);
+	struct signals *other;
+
+	pthread_mutex_lock(&lock);
+	LIST_FOREACH(other, &running, link)
+	{
+		if (other == finder || sigismember(&other->set, signal) != 1)
+			continue;
+		/* A full pipe has more than one signal in it already. */
+		if (write(other->forward[1], &number, 1) < 0)
+			continue;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+static int read_number(struct signals *signals)
 {
 	struct signalfd_siginfo info;
 	unsigned char number;
@@ -103,6 +127,21 @@ int signals_next(struct signals *signals)
 	if (read(signals->forward[0], &number, 1) == 1)
 		return number;
 	return 0;
+}
+
+int signals_next(struct signals *signals)
+{
+	int number;
+
+	while ((number = read_number(signals))) {
+		if (!(number & SHARED))
+			share(signals, number);
+		number &= ~SHARED;
+		/* The handler knows only the latest app, not whose it is. */
+		if (sigismember(&signals->set, number) == 1)
+			break;
+	}
+	return number;
 }
 
 static void unregister(struct signals *signals)
@@ -124,11 +163,11 @@ static void unregister(struct signals *signals)
 void signals_fini(struct signals *signals)
 {
 	if (signals->forward[1] >= 0) {
-		/* Still blocked here: what comes now is dropped with the
-		 * rest, and does not meet a default action below. */
+		unregister(signals);
+		/* Still blocked here: what came late is dropped, and does not
+		 * meet a default action below. */
 		while (signals_next(signals))
 			;
-		unregister(signals);
 		close(signals->forward[0]);
 		close(signals->forward[1]);
 	}

@@ -19,7 +19,10 @@ void signals_block(struct signals *signals, const int *list);
 /* Then makes the descriptors. 0 or a negative errno. */
 int signals_init(struct signals *signals);
 
-/* The next signal that came, on either descriptor; 0 if there is none. */
+/*
+ * The next signal of the list that came, on either descriptor; 0 if there is
+ * none. Passes it on to the other apps of the process.
+ */
 int signals_next(struct signals *signals);
 
 /*

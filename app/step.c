@@ -5,8 +5,9 @@
  *
  * Design notes. Steps of the way up get a context that ends with the way up.
  * Those of the way down are parked before anything starts, and get a context
- * with the deadline of the stop. A step that does not return by its deadline is
- * abandoned: the app goes on without it, and waits for it again at its end.
+ * with the deadline of the stop. A step that does not return a moment after its
+ * deadline is abandoned: the app goes on without it, and waits for it again at
+ * its end.
  */
 #include <assert.h>
 #include <errno.h>
@@ -154,6 +155,24 @@ static int fail(struct step *step, int code)
 	return code;
 }
 
+/*
+ * The way up ended before the step did. If the loop has not seen yet that the
+ * time to start is over, it will not say so after this step's failure.
+ */
+static int cut_off(struct step *step, struct context *up)
+{
+	int code = context_err(up);
+	bool stopping;
+
+	pthread_mutex_lock(&step->app->lock);
+	stopping = step->app->stopping;
+	pthread_mutex_unlock(&step->app->lock);
+	if (code != -ETIMEDOUT || stopping)
+		return code;
+	error_set(code, "start is not done in time");
+	return fail(step, code);
+}
+
 /* Asks one server for its endpoint; -EAGAIN is for later. */
 static int ask_endpoint(struct unit *unit)
 {
@@ -168,8 +187,10 @@ static int ask_endpoint(struct unit *unit)
 	assert(ret <= 0);
 	if (ret == -EAGAIN)
 		return 0;
-	if (!ret && !(unit->endpoint = strdup(url)))
-		ret = -ENOMEM;
+	if (!ret) {
+		unit->endpoint = strdup(url);
+		ret = unit->endpoint ? 0 : -ENOMEM;
+	}
 	if (ret) {
 		err = error_of(ret);
 		report_error(unit->app, unit, NULL, &err);
@@ -184,7 +205,7 @@ static int ask_endpoints(struct step *step, struct context *ctx)
 
 	for (size_t i = 0; i < app->unit_count; i++) {
 		if (context_err(ctx))
-			return context_err(ctx);
+			return cut_off(step, ctx);
 		ret = ask_endpoint(app->units[i]);
 		if (ret)
 			return ret;
@@ -232,7 +253,7 @@ static int hooks_up(struct step *step, struct context *ctx)
 
 	for (size_t i = 0; i < step->app->hook_count[phase] && !code; i++) {
 		if (context_err(ctx))
-			return context_err(ctx);
+			return cut_off(step, ctx);
 		code = run_hook(step, &step->app->hooks[phase][i], ctx);
 	}
 	return code;
@@ -270,7 +291,7 @@ static int do_register(struct step *step, struct context *up)
 	if (code || !app->has_registrar)
 		return code;
 	ctx = app->registrar_timeout_ms > 0
-		  ? context_with_timeout(up, app->registrar_timeout_ms)
+		  ? context_with_deadline(up, step->deadline_ms)
 		  : context_with_cancel(up);
 	if (!ctx)
 		return fail(step, -errno);
@@ -425,11 +446,16 @@ void step_begin(struct app *app, enum app_state state)
 		pthread_mutex_lock(&app->lock);
 		step->skip = !app->registered;
 		pthread_mutex_unlock(&app->lock);
-		if (step->skip)
+		if (step->skip) {
+			context_cancel(step->turn, NULL);
 			return;
+		}
 	}
 	step->begin_ms = clock_ms();
 	step->deadline_ms = deadline_of(app, state);
+	step->overdue_ms = step->deadline_ms < INT64_MAX - SLACK_MS
+			       ? step->deadline_ms + SLACK_MS
+			       : INT64_MAX;
 	step->running = true;
 	if (is_way_up(state)) {
 		ret = errgroup_go_named(app->group, step_origin(state),
@@ -443,7 +469,7 @@ void step_begin(struct app *app, enum app_state state)
 	} else {
 		context_cancel(step->turn, NULL);
 	}
-	loop_arm(&app->loop, step->deadline_ms);
+	loop_arm(&app->loop, step->overdue_ms);
 }
 
 bool step_is_over(const struct app *app, enum app_state state)
@@ -480,7 +506,13 @@ static void abandon(struct step *step, int64_t now_ms)
 	struct error err;
 	char after[32];
 
-	step->abandoned = true;
+	step->abandoned = app->overdue = true;
+	if (step->state == APP_STATE_REGISTERING) {
+		/* Nobody knows how it will end. */
+		pthread_mutex_lock(&app->lock);
+		app->registered = app->has_registrar;
+		pthread_mutex_unlock(&app->lock);
+	}
 	error_set(-ETIMEDOUT, "not done after %s",
 	    report_duration(now_ms - step->begin_ms, after));
 	err = error_of(-ETIMEDOUT);
@@ -495,11 +527,11 @@ int64_t step_check_deadline(struct step *step, int64_t now_ms)
 
 	if (!step->running)
 		return INT64_MAX;
-	if (!step->abandoned && now_ms < step->deadline_ms)
-		return step->deadline_ms;
+	if (!step->abandoned && now_ms < step->overdue_ms)
+		return step->overdue_ms;
 	if (!step->abandoned)
 		abandon(step, now_ms);
-	stuck_ms = step->deadline_ms + GRACE_MS;
+	stuck_ms = step->overdue_ms + GRACE_MS;
 	return now_ms < stuck_ms ? stuck_ms : INT64_MAX;
 }
 

@@ -99,6 +99,7 @@ static void watch_ready(struct source *source)
 	struct watch *watch = (struct watch *)source;
 	struct unit *unit = watch->unit;
 	struct error err;
+	bool ended;
 	int code;
 
 	error_thread.code = 0;
@@ -112,14 +113,15 @@ static void watch_ready(struct source *source)
 	}
 	pthread_mutex_lock(&unit->app->lock);
 	drop_watch(watch);
-	if (code == SERVER_WATCH_OFF && unit->watch_count) {
-		pthread_mutex_unlock(&unit->app->lock);
-		return;
+	if (code != SERVER_WATCH_OFF) {
+		unit->watch_ended = true;
+		unit->watch_code = code;
+		while (!LIST_EMPTY(&unit->watches))
+			drop_watch(LIST_FIRST(&unit->watches));
 	}
-	unit->watch_ended = code != SERVER_WATCH_OFF;
-	unit->watch_code = unit->watch_ended ? code : 0;
+	ended = !unit->watch_count;
 	pthread_mutex_unlock(&unit->app->lock);
-	if (unit->watched)
+	if (ended && unit->watched)
 		over(unit, unit->watch_code);
 }
 
@@ -137,7 +139,7 @@ static int host_watch(struct server_host *host, int fd, server_watch_fn *fn,
 	    .fn = fn,
 	    .arg = arg};
 	pthread_mutex_lock(&unit->app->lock);
-	if (!unit->start_over)
+	if (!unit->start_over && !unit->watch_ended)
 		ret = loop_add(&unit->app->loop, &watch->source);
 	if (!ret) {
 		LIST_INSERT_HEAD(&unit->watches, watch, link);
@@ -175,6 +177,7 @@ static int start_task(struct context *unused, void *arg)
 	}
 	pthread_mutex_lock(&unit->app->lock);
 	unit->start_code = code;
+	unit->ended_ms = clock_ms();
 	post(unit, MAIL_RETURNED);
 	pthread_mutex_unlock(&unit->app->lock);
 	return 0;
@@ -211,7 +214,10 @@ static int stop_task(struct context *unused, void *arg)
 		err = error_of(code);
 		report_error(unit->app, unit, NULL, &err);
 	}
-	post_unlocked(unit, MAIL_HALTED);
+	pthread_mutex_lock(&unit->app->lock);
+	unit->ended_ms = clock_ms();
+	post(unit, MAIL_HALTED);
+	pthread_mutex_unlock(&unit->app->lock);
 	return 0;
 }
 
@@ -239,6 +245,12 @@ static void begin_stop(struct unit *unit)
 	}
 }
 
+/* Also if it ended at the deadline, and the loop has yet to look at that. */
+static bool was_late(const struct unit *unit)
+{
+	return unit->late || (unit->late_ms && unit->ended_ms >= unit->late_ms);
+}
+
 static void be_stopped(struct unit *unit)
 {
 	struct app *app = unit->app;
@@ -251,7 +263,7 @@ static void be_stopped(struct unit *unit)
 		pthread_mutex_unlock(&app->lock);
 		context_cancel(unit->turn, NULL);
 	}
-	if (unit->late && !unit->failed_in_stop) {
+	if (was_late(unit) && !unit->failed_in_stop) {
 		error_set(-ETIMEDOUT, "stopped only after its deadline: %s",
 		    report_duration(ms, took));
 		struct error err = error_of(-ETIMEDOUT);
@@ -259,6 +271,9 @@ static void be_stopped(struct unit *unit)
 	}
 	report_new_errors(app);
 	app->stopped_count++;
+	/* What was left behind may be all that is left by now. */
+	if (app->overdue)
+		app->loop.fired = true;
 	if (unit->begun)
 		report_event(app, APP_EVENT_SERVER_STOPPED, unit, ms, NULL);
 	if (unit->ctx)
@@ -475,7 +490,7 @@ static void be_late(struct unit *unit, int64_t now_ms)
 	struct error cause;
 	char after[32];
 
-	unit->late = true;
+	unit->late = unit->app->overdue = true;
 	error_set(-ETIMEDOUT, "not stopped after %s: %s",
 	    report_duration(now_ms - unit->stop_ms, after), hanging(unit));
 	cause = error_of(-ETIMEDOUT);

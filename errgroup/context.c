@@ -335,18 +335,20 @@ struct context *context_with_deadline(struct context *parent,
 {
 	struct context *ctx = make(parent, false);
 	struct error cause;
+	bool own;
 	int ret = 0;
 
 	if (!ctx)
 		return NULL;
 	/* A parent's earlier deadline ends ctx as well: no timer for it. */
-	if (ctx->has_deadline && ctx->deadline_ms <= deadline_ms)
-		return link_up(ctx);
-	ctx->has_deadline = true;
-	ctx->deadline_ms = deadline_ms;
+	own = !ctx->has_deadline || deadline_ms < ctx->deadline_ms;
+	if (own) {
+		ctx->has_deadline = true;
+		ctx->deadline_ms = deadline_ms;
+	}
 	lock_tree(ctx);
 	link_to_parent(ctx);
-	if (clock_ms() < deadline_ms && deadline_ms != INT64_MAX)
+	if (own && clock_ms() < deadline_ms && deadline_ms != INT64_MAX)
 		ret = arm_deadline(ctx);
 	unlock_tree(ctx);
 	if (ret) {
@@ -354,7 +356,8 @@ struct context *context_with_deadline(struct context *parent,
 		errno = -ret;
 		return NULL;
 	}
-	if (clock_ms() >= deadline_ms) {
+	/* The parent's timer may be late, ctx may not. */
+	if (clock_ms() >= ctx->deadline_ms) {
 		cause = plain_cause(-ETIMEDOUT);
 		end(ctx, -ETIMEDOUT, &cause);
 	}

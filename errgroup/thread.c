@@ -16,7 +16,7 @@ static _Atomic size_t stack_size_bytes = 1024 * 1024;
  * thread has another one. A synchronous signal that is blocked would kill the
  * process without a handler's word.
  */
-static void block_signals(pthread_attr_t *attr)
+static int block_signals(pthread_attr_t *attr)
 {
 	static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,
 	    SIGTRAP, SIGSYS};
@@ -25,7 +25,7 @@ static void block_signals(pthread_attr_t *attr)
 	sigfillset(&mask);
 	for (size_t i = 0; i < sizeof(synchronous) / sizeof(int); i++)
 		sigdelset(&mask, synchronous[i]);
-	pthread_attr_setsigmask_np(attr, &mask);
+	return pthread_attr_setsigmask_np(attr, &mask);
 }
 
 int thread_start(void *(*main)(void *arg), void *arg)
@@ -36,10 +36,11 @@ int thread_start(void *(*main)(void *arg), void *arg)
 
 	if (ret)
 		return -ret;
-	block_signals(&attr);
+	ret = block_signals(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, stack_size_bytes);
-	ret = pthread_create(&thread, &attr, main, arg);
+	if (!ret)
+		ret = pthread_create(&thread, &attr, main, arg);
 	pthread_attr_destroy(&attr);
 	return -ret;
 }

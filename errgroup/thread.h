@@ -5,7 +5,7 @@
 /*
  * Starts a detached thread that has all signals blocked but the synchronous
  * ones, and the stack that errgroup_set_stack_size says. Returns 0 or a negative
- * errno (-EAGAIN).
+ * errno (-EAGAIN, -ENOMEM).
  */
 int thread_start(void *(*main)(void *arg), void *arg);
 

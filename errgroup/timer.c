@@ -2,7 +2,8 @@
  * The process's one source of deadlines.
  *
  * Design notes. All timers are in a binary heap by deadline, in an array that
- * only grows; `lock` guards it and every timer's place. A thread sleeps until
+ * only grows; `lock` guards it and every timer's place. Once it is there, it has
+ * room for one timer more at all times, timer_arm_kept's. A thread sleeps until
  * the earliest deadline. It takes a timer off the heap before it lets go of the
  * lock and calls fire, so for each timer either timer_disarm or fire happens,
  * never both. Whoever arms keeps the timer's memory alive until one of them has
@@ -119,15 +120,37 @@ static void init_cond(void)
 	pthread_condattr_destroy(&attr);
 }
 
-static int start_locked(void)
+/* Under the lock: a thread, and room for one timer and the kept one. */
+static int prepare(void)
 {
-	int ret = 0;
+	size_t size = timers.size ? 2 * timers.size : 64;
+	struct timer **heap;
+	int ret;
 
-	if (!timers.running)
+	if (!timers.running) {
 		ret = thread_start(timer_main, NULL);
-	if (!ret)
+		if (ret)
+			return ret;
 		timers.running = true;
-	return ret;
+	}
+	if (timers.count + 2 < timers.size)
+		return 0;
+	heap = realloc(timers.heap, size * sizeof(*heap));
+	if (!heap)
+		return -ENOMEM;
+	timers.heap = heap;
+	timers.size = size;
+	return 0;
+}
+
+static void arm(struct timer *timer, int64_t deadline_ms,
+    void (*fire)(struct timer *timer))
+{
+	timer->deadline_ms = deadline_ms;
+	timer->fire = fire;
+	sift_up(timer, ++timers.count);
+	if (timers.heap[1] == timer)
+		pthread_cond_signal(&timers.earlier);
 }
 
 int timer_start(void)
@@ -136,7 +159,7 @@ int timer_start(void)
 
 	pthread_once(&timers.once, init_cond);
 	pthread_mutex_lock(&timers.lock);
-	ret = start_locked();
+	ret = prepare();
 	pthread_mutex_unlock(&timers.lock);
 	return ret;
 }
@@ -148,28 +171,19 @@ int timer_arm(struct timer *timer, int64_t deadline_ms,
 
 	pthread_once(&timers.once, init_cond);
 	pthread_mutex_lock(&timers.lock);
-	ret = start_locked();
-	if (!ret && timers.count + 1 >= timers.size) {
-		size_t size = timers.size ? 2 * timers.size : 64;
-		struct timer **heap =
-		    realloc(timers.heap, size * sizeof(*heap));
-
-		if (heap) {
-			timers.heap = heap;
-			timers.size = size;
-		} else {
-			ret = -ENOMEM;
-		}
-	}
-	if (!ret) {
-		timer->deadline_ms = deadline_ms;
-		timer->fire = fire;
-		sift_up(timer, ++timers.count);
-		if (timers.heap[1] == timer)
-			pthread_cond_signal(&timers.earlier);
-	}
+	ret = prepare();
+	if (!ret)
+		arm(timer, deadline_ms, fire);
 	pthread_mutex_unlock(&timers.lock);
 	return ret;
+}
+
+void timer_arm_kept(struct timer *timer, int64_t deadline_ms,
+    void (*fire)(struct timer *timer))
+{
+	pthread_mutex_lock(&timers.lock);
+	arm(timer, deadline_ms, fire);
+	pthread_mutex_unlock(&timers.lock);
 }
 
 bool timer_disarm(struct timer *timer)

@@ -12,7 +12,10 @@ struct timer {
 	size_t place; /* in the heap, from 1; 0: not armed */
 };
 
-/* Makes the thread if it is not there. 0 or a negative errno (-EAGAIN). */
+/*
+ * Makes the thread, and keeps a place for the timer of timer_arm_kept, if they
+ * are not there. 0 or a negative errno (-EAGAIN, -ENOMEM).
+ */
 int timer_start(void);
 
 /*
@@ -21,6 +24,13 @@ int timer_start(void);
  * fire must not block; it may arm the timer again.
  */
 int timer_arm(struct timer *timer, int64_t deadline_ms,
+    void (*fire)(struct timer *timer));
+
+/*
+ * The same, but never fails: for the one timer, the pool's, for which a place is
+ * kept. timer_start must have succeeded before.
+ */
+void timer_arm_kept(struct timer *timer, int64_t deadline_ms,
     void (*fire)(struct timer *timer));
 
 /*

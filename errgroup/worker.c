@@ -250,10 +250,8 @@ static void look_again(int64_t in_ms)
 	if (spare() >= 0 || pool.looking)
 		return;
 	pool.taken_at_look = pool.taken;
-	/* Fails only for want of a few bytes for the heap of timers; then the
-	 * next post or the end of a running job carries on. */
-	pool.looking =
-	    !timer_arm(&pool.look, clock_deadline_ms(in_ms), look_after);
+	pool.looking = true;
+	timer_arm_kept(&pool.look, clock_deadline_ms(in_ms), look_after);
 }
 
 void worker_post(struct job *job)

@@ -1,0 +1,939 @@
+/* Child processes as servers: words, start, end, stop. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cratos/exec.h>
+
+#include "tests/fake_host.h"
+#include "tests/suite.h"
+
+/* A stop that is to have all the time it wants. */
+enum { LONG_MS = 1000 * EVENT_PATIENCE_S };
+
+/* ---- a place for children to leave word ---- */
+
+static char place[64];
+static int word_fd; /* of the fifo to which children write lines */
+
+static const char *in_place(const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", place, name);
+	return path;
+}
+
+static void set_up(void)
+{
+	strcpy(place, "/tmp/cratos-exec-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(place));
+	ck_assert_int_eq(mkfifo(in_place("word"), 0600), 0);
+	word_fd = open(in_place("word"), O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(word_fd, 0);
+	ck_assert_int_eq(setenv("PLACE", place, 1), 0);
+}
+
+static void tear_down(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "exec rm -rf %s", place);
+	ck_assert_int_eq(system(command), 0);
+	close(word_fd);
+}
+
+/* The next line that a child has written to $PLACE/word. */
+static const char *next_word(void)
+{
+	static char line[256];
+	struct pollfd pollfd = {.fd = word_fd, .events = POLLIN};
+	size_t length = 0;
+
+	do {
+		ck_assert_int_eq(poll(&pollfd, 1, 1000 * EVENT_PATIENCE_S), 1);
+		ck_assert_int_eq(read(word_fd, line + length, 1), 1);
+	} while (line[length++] != '\n');
+	line[length - 1] = '\0';
+	return line;
+}
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (int)strlen(text));
+	close(fd);
+	ck_assert_int_eq(chmod(path, mode), 0);
+}
+
+/* ---- one child in a host ---- */
+
+static struct exec *child;
+static struct fake_host host;
+
+static void make(const struct exec_options *options)
+{
+	struct server server;
+
+	child = exec_new(options);
+	ck_assert_ptr_nonnull(child);
+	server = exec_server(child, "child");
+	fake_host_init(&host, &server);
+}
+
+static void make_shell(const char *script)
+{
+	make(&(struct exec_options){.command = script, .shell = true});
+}
+
+static void run(const struct exec_options *options)
+{
+	make(options);
+	fake_host_start(&host);
+}
+
+static void run_shell(const char *script)
+{
+	make_shell(script);
+	fake_host_start(&host);
+}
+
+static void clear(void)
+{
+	fake_host_fini(&host);
+	exec_free(&child);
+	ck_assert_ptr_null(child);
+}
+
+static void assert_end(int code, const char *text)
+{
+	struct error end = fake_host_until_end(&host);
+
+	ck_assert_msg(end.code == code, "%d: %s", end.code, end.text);
+	if (text)
+		ck_assert_str_eq(end.text, text);
+}
+
+static void stop_cleanly(void)
+{
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(0, NULL);
+	clear();
+}
+
+static void assert_refused(const struct exec_options *options, int code,
+    const char *text)
+{
+	run(options);
+	assert_end(code, text);
+	ck_assert_int_eq(host.ready_count, 0);
+	ck_assert_int_eq(exec_pid(child), 0);
+	/* An app stops the one that failed, too. */
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	clear();
+}
+
+static bool is_reaped(struct fake_host *unused)
+{
+	(void)unused;
+	return !exec_pid(child);
+}
+
+static bool is_group_gone(void *pid)
+{
+	return kill(-*(pid_t *)pid, 0) && errno == ESRCH;
+}
+
+/* ---- words ---- */
+
+static void assert_words(const char *command, const char *const *words)
+{
+	int argc = -1, n = 0;
+	char **argv = exec_split(command, &argc);
+
+	ck_assert_ptr_nonnull(argv);
+	for (; words[n]; n++) {
+		ck_assert_int_lt(n, argc);
+		ck_assert_str_eq(argv[n], words[n]);
+	}
+	ck_assert_int_eq(argc, n);
+	ck_assert_ptr_null(argv[argc]);
+	free(argv);
+}
+
+#define ASSERT_WORDS(command, ...) \
+	assert_words(command, (const char *const[]){__VA_ARGS__, NULL})
+
+START_TEST(a_command_is_split_at_blanks)
+{
+	ASSERT_WORDS("a", "a");
+	ASSERT_WORDS("  redis-server\t--port \n 0 ", "redis-server", "--port",
+	    "0");
+}
+END_TEST
+
+START_TEST(quotes_keep_blanks_and_join_what_they_touch)
+{
+	ASSERT_WORDS("'a b' \"c d\"", "a b", "c d");
+	ASSERT_WORDS("--name='a b'\"c d\"e", "--name=a bc de");
+	ASSERT_WORDS("a '' \"\"", "a", "", "");
+	ASSERT_WORDS("'$HOME *' \"'\" '\"'", "$HOME *", "'", "\"");
+}
+END_TEST
+
+START_TEST(a_backslash_keeps_what_follows)
+{
+	ASSERT_WORDS("a\\ b \\' \\\\ \\x", "a b", "'", "\\", "x");
+	ASSERT_WORDS("\"\\\" \\\\ \\x\"", "\" \\ \\x");
+	ASSERT_WORDS("'\\' '\\\\'", "\\", "\\\\");
+}
+END_TEST
+
+static void assert_no_words(const char *command, const char *text)
+{
+	char **argv;
+
+	errno = 0;
+	argv = exec_split(command, NULL);
+	ck_assert_ptr_null(argv);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_str_eq(error_of(-EINVAL).text, text);
+}
+
+START_TEST(a_word_without_an_end_is_refused_with_the_command)
+{
+	assert_no_words("a 'b c", "unclosed quote in: a 'b c");
+	assert_no_words("a \"b\\\"", "unclosed quote in: a \"b\\\"");
+	assert_no_words("a 'b' \\", "nothing after the backslash in: a 'b' \\");
+	assert_no_words(" \t", "empty command");
+	assert_no_words("", "empty command");
+}
+END_TEST
+
+static void assert_not_made(const struct exec_options *options,
+    const char *text)
+{
+	errno = 0;
+	ck_assert_ptr_null(exec_new(options));
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_str_eq(error_of(-EINVAL).text, text);
+}
+
+START_TEST(options_that_make_no_sense_are_refused_at_once)
+{
+	const char *const env[] = {"A=1", "B", NULL};
+
+	assert_not_made(&(struct exec_options){0}, "empty command");
+	assert_not_made(&(struct exec_options){.command = "''"},
+	    "empty command");
+	assert_not_made(&(struct exec_options){.command = " ", .shell = true},
+	    "empty command");
+	assert_not_made(&(struct exec_options){.command = "a 'b"},
+	    "unclosed quote in: a 'b");
+	assert_not_made(&(struct exec_options){.command = "a", .env = env},
+	    "not NAME=value in the environment: B");
+	assert_not_made(&(struct exec_options){.command = "a",
+			    .stop_signal = 1000},
+	    "no signal: 1000");
+}
+END_TEST
+
+START_TEST(options_are_copied)
+{
+	char command[] = "sh -c 'echo $A >word'", dir[64], env_a[] = "A=1";
+	const char *env[] = {env_a, NULL};
+	struct exec_options options = {.command = command,
+	    .dir = dir,
+	    .env = env};
+
+	strcpy(dir, place);
+	make(&options);
+	memset(command, 'x', sizeof(command) - 1);
+	memset(dir, 'x', sizeof(dir) - 1);
+	memset(env_a, 'x', sizeof(env_a) - 1);
+	env[0] = NULL;
+	fake_host_start(&host);
+	ck_assert_str_eq(next_word(), "1");
+	fake_host_until_end(&host);
+	clear();
+}
+END_TEST
+
+START_TEST(a_lack_of_memory_is_an_error_and_leaves_nothing)
+{
+	const char *const env[] = {"A=1", "B=2", NULL};
+	struct exec_options options = {.command = "sleep 1000",
+	    .dir = "/",
+	    .env = env,
+	    .endpoint = "tcp://x:1"};
+	int failed;
+
+	for (int n = 1;; n++) {
+		fault_nth(FAULT_MEMORY, n);
+		child = exec_new(&options);
+		failed = fault_failed(FAULT_MEMORY);
+		fault_none();
+		if (child)
+			break;
+		ck_assert_int_eq(errno, ENOMEM);
+		ck_assert_int_eq(failed, 1);
+	}
+	ck_assert_int_eq(failed, 0);
+	exec_free(&child);
+}
+END_TEST
+
+/* ---- start ---- */
+
+/* A3 */
+START_TEST(a_server_is_ready_when_its_program_runs_in_its_own_group)
+{
+	pid_t pid;
+
+	run(&(struct exec_options){.command = "sleep 1000"});
+	fake_host_until_ready(&host);
+	pid = exec_pid(child);
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_eq(getpgid(pid), pid);
+	stop_cleanly();
+}
+END_TEST
+
+START_TEST(a_shell_runs_a_command_if_it_is_asked_to)
+{
+	run_shell("echo one two | tr a-z A-Z >$PLACE/word; exec sleep 1000");
+	ck_assert_str_eq(next_word(), "ONE TWO");
+	fake_host_until_ready(&host);
+	stop_cleanly();
+}
+END_TEST
+
+/* A C daemon's rule 2 */
+START_TEST(a_child_has_no_signal_blocked_or_ignored)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	run_shell("grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status >$PLACE/word;"
+		  "exec sleep 1000");
+	ck_assert_str_eq(next_word(), "SigBlk:\t0000000000000000");
+	ck_assert_str_eq(next_word(), "SigIgn:\t0000000000000000");
+	ck_assert_str_eq(next_word(), "SigCgt:\t0000000000000000");
+	fake_host_until_ready(&host);
+	stop_cleanly();
+}
+END_TEST
+
+/* A C daemon's rule 7 */
+START_TEST(a_child_has_no_descriptor_of_the_parents_but_stdout_and_stderr)
+{
+	int careless = open("/dev/zero", O_RDONLY);
+
+	ck_assert_int_gt(careless, 3);
+	/* 3 is the folder that ls reads. */
+	run_shell("readlink /proc/$$/fd/0 >$PLACE/word;"
+		  "exec ls -x /proc/self/fd >$PLACE/word");
+	ck_assert_str_eq(next_word(), "/dev/null");
+	ck_assert_str_eq(next_word(), "0  1  2  3");
+	fake_host_until_end(&host);
+	clear();
+	close(careless);
+}
+END_TEST
+
+START_TEST(a_child_gets_the_parents_environment_with_its_own_on_top)
+{
+	const char *const env[] = {"B=no", "C=3", "B=2", NULL};
+
+	setenv("A", "1", 1);
+	setenv("B", "parent's", 1);
+	run(&(struct exec_options){.command =
+				       "sh -c 'echo $A $B $C >$PLACE/word; env "
+				       "| grep -c ^B= >$PLACE/word'",
+	    .env = env});
+	ck_assert_str_eq(next_word(), "1 2 3");
+	ck_assert_str_eq(next_word(), "1");
+	fake_host_until_end(&host);
+	clear();
+}
+END_TEST
+
+START_TEST(a_command_is_looked_up_in_the_path_that_the_child_gets)
+{
+	char path[128];
+	const char *const env[] = {path, NULL};
+
+	snprintf(path, sizeof(path), "PATH=/nowhere:%s:/usr/bin:/bin", place);
+	write_file(in_place("cratos-hello"),
+	    "#!/bin/sh\necho hello $0 >$PLACE/word\n", 0755);
+	run(&(struct exec_options){.command = "cratos-hello", .env = env});
+	ck_assert_ptr_nonnull(strstr(next_word(), "/cratos-hello"));
+	fake_host_until_end(&host);
+	clear();
+}
+END_TEST
+
+START_TEST(a_child_runs_in_its_directory_and_is_looked_up_there)
+{
+	write_file(in_place("here"), "#!/bin/sh\npwd >word\n", 0755);
+	run(&(struct exec_options){.command = "./here", .dir = place});
+	ck_assert_str_eq(next_word(), place);
+	fake_host_until_end(&host);
+	clear();
+}
+END_TEST
+
+START_TEST(a_command_that_is_not_there_is_an_error_that_names_it)
+{
+	assert_refused(&(struct exec_options){.command = "no-such-command -v"},
+	    -ENOENT, "command no-such-command: not found in PATH");
+}
+END_TEST
+
+START_TEST(a_directory_that_is_not_there_is_an_error_that_names_it)
+{
+	assert_refused(&(struct exec_options){.command = "true",
+			   .dir = "/no/such/dir"},
+	    -ENOENT,
+	    "working directory /no/such/dir: No such file or directory");
+	assert_refused(&(struct exec_options){.command = "true",
+			   .dir = "/dev/null"},
+	    -ENOTDIR, "working directory /dev/null: Not a directory");
+}
+END_TEST
+
+START_TEST(a_file_in_path_that_cannot_be_executed_is_said_to_be_there)
+{
+	char path[128];
+	const char *const env[] = {path, NULL};
+
+	snprintf(path, sizeof(path), "PATH=%s", place);
+	write_file(in_place("plain"), "text\n", 0644);
+	assert_refused(&(struct exec_options){.command = "plain", .env = env},
+	    -EACCES, "command plain: what PATH has cannot be executed");
+}
+END_TEST
+
+/* What only execve finds out. */
+START_TEST(a_command_that_cannot_be_executed_is_an_error_with_the_reason)
+{
+	struct exec_options options = {.dir = place};
+
+	options.command = "./gone";
+	assert_refused(&options, -ENOENT,
+	    "command ./gone: No such file or directory");
+	write_file(in_place("plain"), "text\n", 0644);
+	options.command = "./plain";
+	assert_refused(&options, -EACCES, "command ./plain: Permission denied");
+	write_file(in_place("lost"), "#!/no/such/interpreter\n", 0755);
+	options.command = "./lost";
+	assert_refused(&options, -ENOENT,
+	    "command ./lost: the interpreter that it names is missing");
+	write_file(in_place("bare"), "echo no first line\n", 0755);
+	options.command = "./bare";
+	assert_refused(&options, -ENOEXEC,
+	    "command ./bare: no program, and a script without #!");
+}
+END_TEST
+
+START_TEST(a_child_that_cannot_be_watched_is_ended_and_an_error)
+{
+	make(&(struct exec_options){.command = "sleep 1000"});
+	host.refuse_watch = -ENOSPC;
+	fake_host_start(&host);
+	assert_end(-ENOSPC,
+	    "cannot watch the process: No space left on device");
+	ck_assert_int_eq(exec_pid(child), 0);
+	clear();
+}
+END_TEST
+
+START_TEST(a_lack_of_descriptors_is_an_error_and_leaves_no_child)
+{
+	struct rlimit limit, before;
+	int fds[256], n = 0;
+
+	getrlimit(RLIMIT_NOFILE, &before);
+	limit = before;
+	limit.rlim_cur = 200;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	make(&(struct exec_options){.command = "sleep 1000"});
+	while ((fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+		n++;
+	fake_host_start(&host);
+	assert_end(-EMFILE, "cannot watch the process: Too many open files");
+	while (n)
+		close(fds[--n]);
+	setrlimit(RLIMIT_NOFILE, &before);
+	clear();
+}
+END_TEST
+
+/* The nth allocation from start on fails. */
+static task_fn *real_start;
+static int nth_allocation;
+
+static int start_short_of_memory(struct context *ctx, void *arg)
+{
+	int ret;
+
+	fault_nth(FAULT_MEMORY, nth_allocation);
+	ret = real_start(ctx, arg);
+	fault_none();
+	return ret;
+}
+
+static bool has_returned(struct fake_host *unused)
+{
+	(void)unused;
+	return host.returned;
+}
+
+START_TEST(a_start_that_is_short_of_memory_leaves_no_child)
+{
+	const char *const env[] = {"A=1", NULL};
+	int code;
+
+	make(&(struct exec_options){.command = "sleep 1000", .env = env});
+	real_start = host.server.start;
+	host.server.start = start_short_of_memory;
+	nth_allocation = 0;
+	do {
+		nth_allocation++;
+		fake_host_start(&host);
+		fake_host_drive(&host, has_returned);
+		fake_host_stop(&host, LONG_MS);
+		ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+		code = host.end.code;
+		ck_assert_msg(!code || code == -ENOMEM, "%d: %s", code,
+		    host.end.text);
+		ck_assert_int_eq(exec_pid(child), 0);
+	} while (code || fault_failed(FAULT_MEMORY));
+	clear();
+}
+END_TEST
+
+START_TEST(an_endpoint_is_the_text_that_was_given)
+{
+	struct server server;
+	char url[32];
+
+	child = exec_new(&(struct exec_options){.command = "true",
+	    .endpoint = "tcp://127.0.0.1:6379"});
+	server = exec_server(child, "child");
+	ck_assert_int_eq(server.endpoint(server.arg, url, sizeof(url)), 0);
+	ck_assert_str_eq(url, "tcp://127.0.0.1:6379");
+	ck_assert_int_eq(server.endpoint(server.arg, url, 20), -ENAMETOOLONG);
+	exec_free(&child);
+	child = exec_new(&(struct exec_options){.command = "true"});
+	ck_assert(!exec_server(child, "child").endpoint);
+	exec_free(&child);
+}
+END_TEST
+
+/* ---- an end by itself ---- */
+
+START_TEST(a_child_that_exits_is_an_error_with_its_status)
+{
+	run_shell("exit 3");
+	assert_end(-ECHILD, "exited with status 3");
+	ck_assert_int_eq(host.ready_count, 1);
+	ck_assert_int_eq(exec_pid(child), 0);
+	clear();
+}
+END_TEST
+
+START_TEST(a_child_that_is_killed_is_an_error_with_the_signal)
+{
+	run_shell("kill -KILL $$");
+	assert_end(-ECHILD, "killed by signal 9 (SIGKILL)");
+	clear();
+	run_shell("kill -TERM $$");
+	assert_end(-ECHILD, "killed by signal 15 (SIGTERM)");
+	clear();
+	run_shell("kill -40 $$");
+	assert_end(-ECHILD, "killed by signal 40");
+	clear();
+}
+END_TEST
+
+START_TEST(a_child_that_exits_with_0_unasked_is_an_error_with_a_hint)
+{
+	run(&(struct exec_options){.command = "true"});
+	assert_end(-ECHILD,
+	    "exited with status 0 without being told to stop: if it goes to "
+	    "the background, have it stay in the foreground");
+	clear();
+}
+END_TEST
+
+/* A13: the app calls the stop of the one that failed, too. */
+START_TEST(a_stop_after_the_end_finds_nothing_to_do)
+{
+	run_shell("exit 3");
+	assert_end(-ECHILD, NULL);
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	clear();
+}
+END_TEST
+
+START_TEST(what_a_dead_child_leaves_in_its_group_is_stopped_first)
+{
+	run_shell("sleep 1000 & sleep 1000 & exit 3");
+	assert_end(-ECHILD, "exited with status 3");
+	clear();
+}
+END_TEST
+
+/* 5 s is what the leftover gets. */
+START_TEST(what_a_dead_child_leaves_and_does_not_stop_is_killed)
+{
+	pid_t group;
+
+	ck_assert_int_eq(mkfifo(in_place("go"), 0600), 0);
+	run_shell("(trap '' TERM; echo $$ >$PLACE/word; exec sleep 1000) & "
+		  "read line <$PLACE/go; exit 3");
+	group = atoi(next_word());
+	write_file(in_place("go"), "go\n", 0600);
+	assert_end(-ECHILD, NULL);
+	ck_assert(event_poll(is_group_gone, &group));
+	clear();
+}
+END_TEST
+
+/* ---- stop ---- */
+
+START_TEST(a_stop_is_clean_if_the_child_dies_of_the_stop_signal)
+{
+	run(&(struct exec_options){.command = "sleep 1000",
+	    .stop_signal = SIGINT});
+	fake_host_until_ready(&host);
+	stop_cleanly();
+}
+END_TEST
+
+static void assert_stop(const char *script, int stop_signal, int code,
+    const char *text)
+{
+	run(&(struct exec_options){.command = script,
+	    .shell = true,
+	    .stop_signal = stop_signal});
+	ck_assert_str_eq(next_word(), "up");
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(code, text);
+	clear();
+}
+
+/* Short sleeps: one that begins after the signal does not keep the trap. */
+#define FOREVER "while :; do sleep 0.02; done"
+#define TRAP(signal, action) \
+	"trap '" action "' " signal "; echo up >$PLACE/word; " FOREVER
+
+START_TEST(a_stop_is_clean_if_the_child_exits_as_if_by_the_signal)
+{
+	assert_stop(TRAP("TERM", "exit 0"), 0, 0, NULL);
+	assert_stop(TRAP("TERM", "exit 143"), 0, 0, NULL);
+	assert_stop(TRAP("INT", "exit 130"), SIGINT, 0, NULL);
+	assert_stop(TRAP("INT", "exit 143"), SIGINT, 0, NULL);
+}
+END_TEST
+
+START_TEST(a_stop_that_ends_another_way_is_an_error_in_words)
+{
+	assert_stop(TRAP("TERM", "exit 5"), 0, -ECHILD, "exited with status 5");
+	assert_stop(TRAP("TERM", "kill -USR1 $$"), 0, -ECHILD,
+	    "killed by signal 10 (SIGUSR1)");
+}
+END_TEST
+
+START_TEST(a_child_that_was_stopped_by_a_signal_can_be_stopped)
+{
+	run(&(struct exec_options){.command = "sleep 1000"});
+	fake_host_until_ready(&host);
+	ck_assert_int_eq(kill(exec_pid(child), SIGSTOP), 0);
+	stop_cleanly();
+}
+END_TEST
+
+START_TEST(the_server_has_ended_when_all_of_its_group_have)
+{
+	pid_t group;
+
+	/* The leader dies at once, the other takes a step more. */
+	ck_assert_int_eq(mkfifo(in_place("go"), 0600), 0);
+	run_shell("(trap 'read line <$PLACE/go; exit' TERM;"
+		  " echo $$ >$PLACE/word; " FOREVER ") & wait");
+	group = atoi(next_word());
+	fake_host_stop(&host, LONG_MS);
+	/* Reaped, and yet not over. */
+	fake_host_drive(&host, is_reaped);
+	ck_assert(!is_group_gone(&group));
+	write_file(in_place("go"), "go\n", 0600);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(0, NULL);
+	ck_assert(is_group_gone(&group));
+	clear();
+}
+END_TEST
+
+/* A9 */
+START_TEST(a_child_that_does_not_stop_is_killed_at_the_deadline)
+{
+	run_shell("trap '' TERM; echo up >$PLACE/word; exec sleep 1000");
+	ck_assert_str_eq(next_word(), "up");
+	fake_host_stop(&host, LONG_MS);
+	fake_host_cancel(&host);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(-ETIMEDOUT, "did not stop in time: killed (SIGKILL)");
+	clear();
+}
+END_TEST
+
+/* A9 */
+START_TEST(what_a_child_leaves_in_its_group_is_killed_at_the_deadline)
+{
+	pid_t group;
+
+	run_shell("(trap '' TERM; echo $$ >$PLACE/word; exec sleep 1000) & "
+		  "wait");
+	group = atoi(next_word());
+	fake_host_stop(&host, LONG_MS);
+	fake_host_drive(&host, is_reaped);
+	fake_host_cancel(&host);
+	assert_end(-ETIMEDOUT,
+	    "processes that it started did not stop in time: killed (SIGKILL)");
+	fake_host_until_stopped(&host);
+	ck_assert(event_poll(is_group_gone, &group));
+	clear();
+}
+END_TEST
+
+/* A4: the end of start's context is an order to end, with or without stop. */
+START_TEST(a_child_whose_context_is_done_is_killed)
+{
+	run(&(struct exec_options){.command = "sleep 1000"});
+	fake_host_until_ready(&host);
+	fake_host_cancel(&host);
+	assert_end(-ETIMEDOUT, "did not stop in time: killed (SIGKILL)");
+	clear();
+}
+END_TEST
+
+START_TEST(a_context_that_is_done_before_start_leaves_no_child)
+{
+	make(&(struct exec_options){.command = "sleep 1000"});
+	fake_host_start(&host);
+	fake_host_cancel(&host);
+	assert_end(-ETIMEDOUT, "did not stop in time: killed (SIGKILL)");
+	clear();
+}
+END_TEST
+
+/* A13: start has been called, and yet stop may be the first to get there. */
+START_TEST(a_stop_that_overtakes_start_keeps_it_from_starting)
+{
+	make(&(struct exec_options){.command = "sleep 1000"});
+	ck_assert_int_eq(host.server.stop(context_background(),
+			     host.server.arg),
+	    0);
+	fake_host_start(&host);
+	assert_end(0, NULL);
+	ck_assert_int_eq(exec_pid(child), 0);
+	/* And no other start. */
+	fake_host_start(&host);
+	fake_host_until_ready(&host);
+	stop_cleanly();
+}
+END_TEST
+
+START_TEST(a_stop_at_any_moment_of_start_leaves_no_child)
+{
+	make(&(struct exec_options){.command = "sleep 1000"});
+	for (int i = 0; i < scale(200); i++) {
+		fake_host_start(&host);
+		fake_host_stop(&host, LONG_MS);
+		ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+		assert_end(0, NULL);
+	}
+	clear();
+}
+END_TEST
+
+START_TEST(a_deadline_at_any_moment_of_a_run_leaves_no_child)
+{
+	make(&(struct exec_options){.command = "true"});
+	for (int i = 0; i < scale(200); i++) {
+		fake_host_start(&host);
+		if (i % 2)
+			fake_host_until_ready(&host);
+		fake_host_cancel(&host);
+		ck_assert_int_ne(fake_host_until_end(&host).code, 0);
+		fake_host_stop(&host, LONG_MS);
+		ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	}
+	clear();
+}
+END_TEST
+
+START_TEST(a_server_can_be_started_again_after_its_end)
+{
+	make(&(struct exec_options){.command = "sleep 1000"});
+	for (int i = 0; i < 3; i++) {
+		fake_host_start(&host);
+		fake_host_until_ready(&host);
+		ck_assert_int_eq(kill(exec_pid(child), SIGKILL), 0);
+		assert_end(-ECHILD, "killed by signal 9 (SIGKILL)");
+	}
+	fake_host_start(&host);
+	fake_host_until_ready(&host);
+	stop_cleanly();
+}
+END_TEST
+
+START_TEST(a_second_start_of_one_that_runs_is_refused)
+{
+	run(&(struct exec_options){.command = "sleep 1000"});
+	fake_host_until_ready(&host);
+	ck_assert_int_eq(host.server.start(host.ctx, host.server.arg), -EBUSY);
+	stop_cleanly();
+}
+END_TEST
+
+START_TEST(kill_ends_the_whole_group_at_once)
+{
+	pid_t group;
+
+	run_shell("trap '' TERM; sleep 1000 & echo $$ >$PLACE/word; wait");
+	group = atoi(next_word());
+	fake_host_until_ready(&host);
+	host.server.kill(host.server.arg);
+	assert_end(-ECHILD, "killed by signal 9 (SIGKILL)");
+	ck_assert(event_poll(is_group_gone, &group));
+	clear();
+}
+END_TEST
+
+START_TEST(a_child_that_somebody_else_reaped_is_no_hang)
+{
+	signal(SIGCHLD, SIG_IGN);
+	run(&(struct exec_options){.command = "true"});
+	assert_end(-ECHILD,
+	    "ended, and its status is lost: is SIGCHLD ignored?");
+	clear();
+	signal(SIGCHLD, SIG_DFL);
+}
+END_TEST
+
+START_TEST(a_context_of_no_server_is_refused)
+{
+	struct server server;
+
+	child = exec_new(&(struct exec_options){.command = "sleep 1000"});
+	server = exec_server(child, "child");
+	ck_assert_int_eq(server.start(context_background(), server.arg),
+	    -EINVAL);
+	ck_assert_int_eq(server_ready(context_background()), -EINVAL);
+	ck_assert_ptr_null(server_name(context_background()));
+	exec_free(&child);
+	exec_free(&child);
+}
+END_TEST
+
+/* The place is made before the suite's set-up looks, and goes after it. */
+static void add(Suite *suite, const char *behaviour, const TTest *const *tests,
+    size_t count)
+{
+	TCase *tcase = suite_case(suite, behaviour);
+
+	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_add_checked_fixture(tcase, suite_setup, suite_teardown);
+	for (size_t i = 0; i < count; i++)
+		tcase_add_test(tcase, tests[i]);
+}
+
+#define ADD(suite, behaviour, ...)                                 \
+	add(suite, behaviour, (const TTest *const[]){__VA_ARGS__}, \
+	    sizeof((const TTest *const[]){__VA_ARGS__}) /          \
+		sizeof(const TTest *))
+
+static Suite *exec_suite(void)
+{
+	const char *wrap = getenv("WRAP");
+	Suite *suite = suite_create("exec");
+	TCase *words = suite_case(suite, "words");
+
+	tcase_add_test(words, a_command_is_split_at_blanks);
+	tcase_add_test(words, quotes_keep_blanks_and_join_what_they_touch);
+	tcase_add_test(words, a_backslash_keeps_what_follows);
+	tcase_add_test(words,
+	    a_word_without_an_end_is_refused_with_the_command);
+	ADD(suite, "options", options_that_make_no_sense_are_refused_at_once,
+	    options_are_copied, a_lack_of_memory_is_an_error_and_leaves_nothing,
+	    an_endpoint_is_the_text_that_was_given);
+	ADD(suite, "start",
+	    a_server_is_ready_when_its_program_runs_in_its_own_group,
+	    a_shell_runs_a_command_if_it_is_asked_to,
+	    a_child_has_no_signal_blocked_or_ignored,
+	    a_child_has_no_descriptor_of_the_parents_but_stdout_and_stderr,
+	    a_child_gets_the_parents_environment_with_its_own_on_top,
+	    a_command_is_looked_up_in_the_path_that_the_child_gets,
+	    a_child_runs_in_its_directory_and_is_looked_up_there,
+	    a_second_start_of_one_that_runs_is_refused,
+	    a_context_of_no_server_is_refused);
+	ADD(suite, "failing start",
+	    a_command_that_is_not_there_is_an_error_that_names_it,
+	    a_directory_that_is_not_there_is_an_error_that_names_it,
+	    a_file_in_path_that_cannot_be_executed_is_said_to_be_there,
+	    a_child_that_cannot_be_watched_is_ended_and_an_error,
+	    a_lack_of_descriptors_is_an_error_and_leaves_no_child,
+	    a_start_that_is_short_of_memory_leaves_no_child);
+	/* valgrind makes a fork of a vfork, which loses what execve said. */
+	if (!wrap || strcmp(wrap, "valgrind"))
+		ADD(suite, "execve",
+		    a_command_that_cannot_be_executed_is_an_error_with_the_reason);
+	ADD(suite, "end", a_child_that_exits_is_an_error_with_its_status,
+	    a_child_that_is_killed_is_an_error_with_the_signal,
+	    a_child_that_exits_with_0_unasked_is_an_error_with_a_hint,
+	    a_stop_after_the_end_finds_nothing_to_do,
+	    what_a_dead_child_leaves_in_its_group_is_stopped_first,
+	    what_a_dead_child_leaves_and_does_not_stop_is_killed,
+	    a_child_that_somebody_else_reaped_is_no_hang,
+	    a_server_can_be_started_again_after_its_end);
+	ADD(suite, "stop", a_stop_is_clean_if_the_child_dies_of_the_stop_signal,
+	    a_stop_is_clean_if_the_child_exits_as_if_by_the_signal,
+	    a_stop_that_ends_another_way_is_an_error_in_words,
+	    a_child_that_was_stopped_by_a_signal_can_be_stopped,
+	    the_server_has_ended_when_all_of_its_group_have,
+	    a_stop_that_overtakes_start_keeps_it_from_starting,
+	    a_stop_at_any_moment_of_start_leaves_no_child);
+	ADD(suite, "deadline",
+	    a_child_that_does_not_stop_is_killed_at_the_deadline,
+	    what_a_child_leaves_in_its_group_is_killed_at_the_deadline,
+	    a_child_whose_context_is_done_is_killed,
+	    a_context_that_is_done_before_start_leaves_no_child,
+	    a_deadline_at_any_moment_of_a_run_leaves_no_child,
+	    kill_ends_the_whole_group_at_once);
+	return suite;
+}
+
+int main(void)
+{
+	return suite_run(exec_suite());
+}
