@@ -129,7 +129,8 @@ static int prepare_attr(posix_spawnattr_t *attr)
 	if (ret)
 		return ret;
 	sigemptyset(&none);
-	sigfillset(&all);
+	/* Not sigfillset: it leaves out two, which glibc would then ignore. */
+	memset(&all, 0xff, sizeof(all));
 	posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP |
 					   POSIX_SPAWN_SETSIGMASK |
 					   POSIX_SPAWN_SETSIGDEF);
