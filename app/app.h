@@ -177,8 +177,9 @@ int app_add_hook(struct app *app, enum app_phase phase, task_fn *fn, void *arg);
  *
  * The stop signals are blocked in the calling thread from the first
  * instruction, and taken from a descriptor; delivered to another thread of the
- * program they are passed on. A second one ends the process with _exit(128+n)
- * (in the drain delay it ends the delay). What does not come back 1 s after
+ * program they are passed on. A second one ends the process with _exit(128+n),
+ * 200 ms after the first at the earliest, since timeout(1) and others send one
+ * request twice (in the drain delay it ends the delay). What does not come back 1 s after
  * the deadline is reported and ends the process with _exit(124), unless
  * app_options.stuck says otherwise.
  */

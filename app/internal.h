@@ -48,6 +48,7 @@ enum {
 	DEFAULT_REGISTRAR_TIMEOUT_MS = 10000,
 	GRACE_MS = 1000, /* between the deadline and "stuck" */
 	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
+	REPEAT_MS = 200, /* a second signal forces no sooner after the first */
 	EXIT_STUCK = 124 /* as timeout(1) */
 };
 
@@ -141,7 +142,9 @@ struct app {
 	bool announced; /* registered and ready: others may rely on it */
 	bool drained, stuck_told;
 	bool overdue; /* something was left behind at its deadline */
-	int signals_seen;
+	int signals_seen; /* 0 or 1: the next one forces */
+	int force_signal; /* 0, or the second, which came too soon */
+	int64_t signal_ms; /* when the first came */
 	size_t ready_count, stopped_count;
 	struct signals *signals; /* of app_run's frame */
 	struct loop loop;
@@ -214,6 +217,8 @@ void instance_free_all(struct app *app);
 
 /* On the loop's thread: begins the way down, once. */
 void run_request_stop(struct app *app);
+/* A context with that deadline, INT64_MAX being none; NULL: out of memory. */
+struct context *run_deadline(struct context *parent, int64_t deadline_ms);
 /* From any thread: makes the loop look at its mail. With the lock held. */
 void run_wake(struct app *app);
 

@@ -42,6 +42,13 @@ int app_stop(struct app *app)
 	return 0;
 }
 
+struct context *run_deadline(struct context *parent, int64_t deadline_ms)
+{
+	return deadline_ms == INT64_MAX
+		   ? context_with_cancel(parent)
+		   : context_with_deadline(parent, deadline_ms);
+}
+
 void run_request_stop(struct app *app)
 {
 	struct step *step = &app->steps[app->state];
@@ -74,17 +81,33 @@ static _Noreturn void force(struct app *app, int status)
 	_exit(status);
 }
 
+/*
+ * timeout(1), make(1) and others signal the process and its group, so that one
+ * request comes twice. A second signal right after the first takes effect only
+ * a moment after it: by then an app that stops at once has stopped in order.
+ */
+static void take_second_signal(struct app *app, int signal)
+{
+	int64_t force_ms = app->signal_ms + REPEAT_MS;
+
+	if (clock_ms() >= force_ms)
+		force(app, 128 + signal);
+	app->force_signal = signal;
+	loop_arm(&app->loop, force_ms);
+}
+
 static void take_signal(struct app *app, int signal)
 {
 	report_signal(app, signal);
-	if (++app->signals_seen == 1) {
+	if (!app->signals_seen) {
+		app->signals_seen = 1;
+		app->signal_ms = clock_ms();
 		run_request_stop(app);
-		return;
+	} else if (app->state == APP_STATE_DRAINING && !app->drained) {
+		app->drained = true;
+	} else {
+		take_second_signal(app, signal);
 	}
-	if (app->state != APP_STATE_DRAINING || app->drained)
-		force(app, 128 + signal);
-	app->drained = true;
-	app->signals_seen--;
 }
 
 static void signals_ready(struct source *source)
@@ -360,6 +383,11 @@ static void check_deadlines(struct app *app)
 	int64_t now_ms = clock_ms(), next_ms = INT64_MAX;
 
 	app->loop.fired = false;
+	if (app->force_signal) {
+		if (now_ms >= app->signal_ms + REPEAT_MS)
+			force(app, 128 + app->force_signal);
+		next_ms = app->signal_ms + REPEAT_MS;
+	}
 	if (!app->stopping && app->state < APP_STATE_RUNNING) {
 		if (now_ms >= app->start_deadline_ms)
 			start_timed_out(app);
@@ -536,6 +564,8 @@ static struct error run_claimed(struct app *app)
 	if (ret) {
 		result = error_of(ret);
 		error_origin(&result, "app");
+		if (app->error_size)
+			report_error(app, NULL, "app", &result);
 	} else {
 		set_running(app, true);
 		run(app);
@@ -558,8 +588,10 @@ int app_run(struct app *app, struct error *err)
 		result = error_of(ret);
 		error_origin(&result, "app");
 	} else if (!stopped) {
-		app->signals = &signals;
+		/* Not for longer than the run. */
+		app->signals = &signals; /* cppcheck-suppress autoVariables */
 		result = run_claimed(app);
+		app->signals = NULL;
 	}
 	signals_fini(&signals);
 	if (err)

@@ -368,7 +368,7 @@ static int run_work(struct step *step)
 	if (is_way_up(step->state))
 		return works[step->state].run(step, app->up);
 	/* Out of memory, the step has to do without its deadline. */
-	ctx = context_with_deadline(app->base, step->deadline_ms);
+	ctx = run_deadline(app->base, step->deadline_ms);
 	code = works[step->state].run(step, ctx ? ctx : app->base);
 	context_free(&ctx);
 	return code;

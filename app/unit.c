@@ -189,7 +189,7 @@ static int call_stop(struct unit *unit)
 	int code;
 
 	/* Out of memory, the stop has to do without its deadline. */
-	ctx = context_with_deadline(unit->host_ctx, unit->stop_deadline_ms);
+	ctx = run_deadline(unit->host_ctx, unit->stop_deadline_ms);
 	code = unit->server.stop(ctx ? ctx : unit->host_ctx, unit->server.arg);
 	context_free(&ctx);
 	assert(code <= 0);

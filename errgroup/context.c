@@ -169,9 +169,9 @@ static void walk(struct context *ctx, int err, const struct error *cause,
 	}
 }
 
-static void after_unref(struct context_after *after)
+static void after_unref(struct context_after *after, int count)
 {
-	if (atomic_fetch_sub(&after->refs, 1) == 1)
+	if (atomic_fetch_sub(&after->refs, count) == count)
 		free(after);
 }
 
@@ -180,7 +180,7 @@ static void after_run(struct job *job)
 	struct context_after *after = (struct context_after *)job;
 
 	after->fn(after->arg);
-	after_unref(after);
+	after_unref(after, 1);
 }
 
 static void end(struct context *ctx, int err, const struct error *cause)
@@ -479,8 +479,6 @@ bool context_after_stop(struct context_after **after)
 		TAILQ_REMOVE(&old->ctx->afters, old, link);
 	unlock_tree(old->ctx);
 	unref(old->ctx);
-	if (stopped)
-		after_unref(old);
-	after_unref(old);
+	after_unref(old, stopped ? 2 : 1);
 	return stopped;
 }

@@ -445,7 +445,11 @@ static int endpoint(void *arg, char *url, size_t size)
 	const struct exec *exec = arg;
 	int length = snprintf(url, size, "%s", exec->endpoint);
 
-	return (size_t)length < size ? 0 : -ENAMETOOLONG;
+	if ((size_t)length < size)
+		return 0;
+	return error_set(-ENAMETOOLONG,
+	    "the endpoint has more than %zu bytes: %.40s...", size - 1,
+	    exec->endpoint);
 }
 
 pid_t exec_pid(const struct exec *exec)

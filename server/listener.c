@@ -294,7 +294,7 @@ static int try_name(struct listener *listener, const struct address *address,
 /* What was really bound. */
 static int take_name(struct listener *listener, const char *text)
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = {0};
 	socklen_t length = sizeof(addr);
 	char host[INET6_ADDRSTRLEN + 32], port[6];
 	bool v6;
@@ -313,7 +313,7 @@ static int take_name(struct listener *listener, const char *text)
 
 static int open_tcp(struct listener *listener, const char *text, int backlog)
 {
-	struct address address;
+	struct address address = {0};
 	int ret = parse(&address, text);
 
 	if (ret)

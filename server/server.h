@@ -12,7 +12,7 @@
  *          until what runs is done or its context is. It is called exactly
  *          once, after start has been called, also when start has failed; it
  *          may be called while start still runs, and always is for a start
- *          that blocks.
+ *          that blocks; it may even overtake the first instruction of start.
  *
  * Both get a context that carries the app and the values of the app's parent.
  * start's outlives the request to stop, so that the server can drain: it is
@@ -97,8 +97,8 @@ const char *server_name(const struct context *ctx);
  * watched; fn must not. (Only so it is closed neither too early, when its
  * number could be another's before the app has let go of it, nor too late.)
  *
- * Returns 0, or with the descriptor still the caller's -EINVAL if ctx is not of a server that an app runs, or what
- * epoll_ctl(2) reports (-ENOMEM, -ENOSPC).
+ * Returns 0, -EINVAL if ctx is not of a server that an app runs, or what
+ * epoll_ctl(2) reports (-ENOMEM, -ENOSPC); then fd is still the caller's.
  */
 typedef int server_watch_fn(int fd, void *arg);
 enum { SERVER_WATCH_ON = 1, SERVER_WATCH_OFF = 2 };

@@ -146,15 +146,18 @@ static void connection_begin(struct connection *conn)
 static void connection_end(struct connection *conn)
 {
 	struct tcp *tcp = conn->tcp;
+	bool wanted;
 
 	pthread_mutex_lock(&tcp->lock);
 	TAILQ_REMOVE(&tcp->live, conn, link);
 	atomic_fetch_sub(&tcp->connections, 1);
-	if (tcp->wanting)
-		eventfd_write(tcp->wake, 1);
+	wanted = tcp->wanting;
 	tcp->wanting = false;
 	pthread_mutex_unlock(&tcp->lock);
 	connection_free(&conn);
+	/* Now that its descriptor is free for the next. */
+	if (wanted)
+		eventfd_write(tcp->wake, 1);
 }
 
 static int serve(struct context *group_ctx, void *arg)

@@ -1074,6 +1074,31 @@ START_TEST(the_first_watch_that_ends_a_server_ends_it)
 }
 END_TEST
 
+static int pipe_start_in_vain(struct context *ctx, void *arg)
+{
+	int ret = pipe_start(ctx, arg);
+
+	return ret ? ret : -EIO;
+}
+
+/* Dropped in the loop's last round, too. */
+START_TEST(a_start_that_fails_drops_its_watches)
+{
+	struct pipe_server pipes = {.name = "a"};
+	struct server server = {.name = "a",
+	    .start = pipe_start_in_vain,
+	    .arg = &pipes};
+
+	pipe_open(&pipes);
+	app_make();
+	add(&server);
+	ck_assert_int_eq(app_go(), -EIO);
+	ck_assert_int_eq(fcntl(pipes.ends[0], F_GETFD), -1);
+	close(pipes.ends[1]);
+	app_free(&app);
+}
+END_TEST
+
 START_TEST(a_watch_outside_of_a_server_is_refused)
 {
 	ck_assert_int_eq(server_watch(context_background(), 0, pipe_ready,
@@ -1341,6 +1366,7 @@ int main(void)
 	    a_watch_that_fails_ends_the_app,
 	    a_server_whose_last_watch_goes_off_is_up,
 	    the_first_watch_that_ends_a_server_ends_it,
+	    a_start_that_fails_drops_its_watches,
 	    a_watch_outside_of_a_server_is_refused);
 	SUITE_ADD(suite, "two apps", two_apps_run_in_one_process);
 	SUITE_ADD(suite, "faults", memory_that_runs_out_anywhere_is_an_error,

@@ -181,6 +181,40 @@ START_TEST(a_signal_during_start_stops_what_was_started)
 }
 END_TEST
 
+static void note_mask(const struct app_event *event, void *arg)
+{
+	sigset_t mask;
+
+	(void)arg;
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	if (event->type == APP_EVENT_STATE)
+		note(sigismember(&mask, SIGTERM) == 1 ? "blocked" : "open");
+}
+
+static int note_mask_hook(struct context *ctx, void *arg)
+{
+	struct app_event event = {.type = APP_EVENT_STATE};
+
+	(void)ctx;
+	note_mask(&event, arg);
+	return 0;
+}
+
+/* A7: blocked wherever the app's code runs, from its first to its last state */
+START_TEST(the_stop_signals_are_blocked_on_all_threads_of_the_app)
+{
+	options.on_event = note_mask;
+	app_make();
+	for (int i = APP_BEFORE_START; i <= APP_AFTER_STOP; i++)
+		hook((enum app_phase)i, note_mask_hook, NULL);
+	stop_when_up();
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_int_ge(noted("blocked"), 8);
+	ck_assert_int_eq(noted("open"), 0);
+	app_free(&app);
+}
+END_TEST
+
 /* ---- any instant ---- */
 
 static atomic_bool *inside; /* app_run has surely blocked the signals */
@@ -638,7 +672,8 @@ int main(void)
 	    an_app_without_servers_runs_hooks_and_waits_for_a_signal,
 	    a_signal_that_is_pending_before_the_run_is_obeyed,
 	    a_signal_during_before_start_hooks_cuts_them_short,
-	    a_signal_during_start_stops_what_was_started);
+	    a_signal_during_start_stops_what_was_started,
+	    the_stop_signals_are_blocked_on_all_threads_of_the_app);
 	SUITE_ADD(suite, "any instant",
 	    a_signal_at_any_instant_ends_the_app_cleanly);
 	SUITE_ADD(suite, "another thread",

@@ -600,7 +600,7 @@ struct make_thread {
 /* Makes children until one is born done; then all of them must be. */
 static void *make_main(void *arg)
 {
-	enum { MOST = 10000 };
+	enum { MOST = 500 };
 	struct make_thread *self = arg;
 	struct context **children = calloc(MOST, sizeof(struct context *));
 	struct context *last = NULL;

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/fault.h"
 
@@ -22,6 +23,7 @@ int fault_pthread_attr_setsigmask_np(pthread_attr_t *attr,
 void *fault_malloc(size_t size);
 void *fault_calloc(size_t count, size_t size);
 void *fault_realloc(void *old, size_t size);
+char *fault_strdup(const char *text);
 void fault_free(void *old);
 
 static struct {
@@ -170,6 +172,14 @@ void *fault_realloc(void *old, size_t size)
 		return NULL;
 	block = realloc(old, size);
 	return old ? block : counted(block);
+}
+
+char *fault_strdup(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = fault_malloc(size);
+
+	return copy ? memcpy(copy, text, size) : NULL;
 }
 
 void fault_free(void *old)

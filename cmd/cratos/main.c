@@ -1,8 +1,10 @@
 /* cratos: runs the app that an ini file describes. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/cratos/appfile.h"
 #include "cmd/cratos/main.h"
@@ -183,12 +185,28 @@ static int version_command(int argc, char **argv)
 	return print("cratos " CRATOS_VERSION "\n");
 }
 
+/*
+ * A standard stream that is closed would become a descriptor of our own, and
+ * what is printed would go there. Writing to it stays an error.
+ */
+static void fill_standard_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct run_options options = {0};
 	const char *command = argc > 1 ? argv[1] : "";
 	int status;
 
+	fill_standard_streams();
 	argc -= argc > 1;
 	argv += argc > 0 && *command;
 	if (!strcmp(command, "run")) {

@@ -236,6 +236,14 @@ static void add_time(struct line *line, const struct timespec *time)
 	add(line, "%s.%03ld", text, time->tv_nsec / 1000000);
 }
 
+/* What comes from outside must neither drive the terminal nor make lines. */
+static void add_plain(struct line *line, const char *text)
+{
+	for (; *text; text++)
+		add(line, "%c",
+		    (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
 static void print_line(const struct printer *printer,
     const struct timespec *time, enum level level, const char *name,
     const char *text)
@@ -243,20 +251,27 @@ static void print_line(const struct printer *printer,
 	const char *colour = level == LEVEL_ERROR     ? "\033[1;31m"
 			     : level == LEVEL_WARNING ? "\033[33m"
 						      : "\033[32m";
+	int pad = printer->name_width - (int)strnlen(name, NAME_WIDTH_MAX);
 	struct line line = {.used = 0};
 
 	if (printer->journal) {
-		add(&line, "<%d>%s: %s", (int)level, name, text);
+		add(&line, "<%d>", (int)level);
+		add_plain(&line, name);
+		add(&line, ": ");
 	} else if (printer->colour) {
 		add(&line, "\033[2m");
 		add_time(&line, time);
-		add(&line, "\033[0m %s%-5s\033[0m \033[1m%-*s\033[0m  %s",
-		    colour, level_name(level), printer->name_width, name, text);
+		add(&line, "\033[0m %s%-5s\033[0m \033[1m", colour,
+		    level_name(level));
+		add_plain(&line, name);
+		add(&line, "\033[0m%*s  ", pad, "");
 	} else {
 		add_time(&line, time);
-		add(&line, " %-5s %-*s  %s", level_name(level),
-		    printer->name_width, name, text);
+		add(&line, " %-5s ", level_name(level));
+		add_plain(&line, name);
+		add(&line, "%*s  ", pad, "");
 	}
+	add_plain(&line, text);
 	put_out(&line);
 }
 

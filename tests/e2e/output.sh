@@ -1,0 +1,260 @@
+#!/bin/bash
+# What cratos prints, and what its children are given.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+write_echo_app() {
+	printf '[app]\nname = out\n[server:one]\ntcp-echo = 127.0.0.1:0\n' \
+		>"$work/app.ini"
+}
+
+write_failing_app() {
+	printf '[app]\nname = out\n[server:one]\nexec = sh -c "exit 3"\n' \
+		>"$work/app.ini"
+}
+
+json_is_one_object_for_each_event() {
+	write_echo_app
+	start app "$cratos" run --json "$work/app.ini"
+	wait_for_line "$work/app.err" '"state":"running"'
+	stop_app TERM
+	is 'exit status' "$status" 0
+	python3 "$tools" events "$work/app.err" >"$work/events.out" ||
+		problem 'not JSON as it should be'
+	sed -E 's/127.0.0.1:[1-9][0-9]*/ADDRESS/' "$work/events.out" \
+		>"$work/events.found"
+	cat >"$work/events.wanted" <<-END
+		state preparing
+		state before-start_hooks
+		state starting
+		starting one tcp://ADDRESS
+		ready one tcp://ADDRESS
+		state registering
+		state after-start_hooks
+		state running
+		signal SIGTERM
+		state before-stop_hooks
+		state deregistering
+		state draining
+		state stopping
+		stopping one tcp://ADDRESS
+		stopped one tcp://ADDRESS
+		state after-stop_hooks
+		state done
+		end True
+	END
+	diff "$work/events.wanted" "$work/events.found" >"$work/diff.out" ||
+		problem 'another sequence of events'
+}
+
+json_tells_a_failure() {
+	write_failing_app
+	run "$cratos" run --json "$work/app.ini"
+	is 'exit status' "$status" 1
+	python3 "$tools" events "$work/err" >"$work/events.out" ||
+		problem 'not JSON as it should be'
+	has_in_order "$work/events.out" '^failed one$' '^stopped one$' '^end False$'
+	has "$work/err" '"level":"error".*"text":"failed: exited with status 3"'
+}
+
+json_is_valid_whatever_is_in_it() {
+	local long='"quoted" \back\slash '
+	for _ in 1 2 3 4 5 6 7 8 9; do long=$long$long; done
+	# Latin-1, half a character, a surrogate; and text of some kilobytes.
+	{
+		printf '[app]\nname = out\n[server:one]\n'
+		printf 'exec = sh -c "exit 3" \351 \342\202 \355\240\200 \303\244\n'
+		printf '[server:two]\nexec = sh -c "exit 3" %s\n' "$long"
+	} >"$work/app.ini"
+	run "$cratos" run --json "$work/app.ini"
+	is 'exit status' "$status" 1
+	python3 "$tools" events "$work/err" >"$work/events.out" ||
+		problem 'not JSON as it should be'
+	has "$work/events.out" '^starting two$'
+}
+
+quiet_is_silent_when_all_is_well() {
+	local port option
+	port=$(python3 "$tools" ports 1)
+	printf '[server:one]\ntcp-echo = 127.0.0.1:%s\n' "$port" \
+		>"$work/app.ini"
+	for option in --quiet -q '--quiet --json'; do
+		# shellcheck disable=SC2086 # several words are meant
+		start app "$cratos" run $option "$work/app.ini"
+		is 'the answer' "$(python3 "$tools" talk "127.0.0.1:$port" hi)" hi
+		stop_app TERM
+		is 'exit status' "$status" 0
+		is "what $option prints" "$(cat "$work/app.out" "$work/app.err")" ''
+	done
+}
+
+quiet_tells_what_goes_wrong() {
+	write_failing_app
+	run "$cratos" run --quiet "$work/app.ini"
+	is 'exit status' "$status" 1
+	is 'number of lines' "$(wc -l <"$work/err")" 2
+	has_in_order "$work/err" ' error one +failed: exited with status 3$' \
+		' error out +failed: one: exited with status 3$'
+}
+
+under_journald_lines_have_priorities_instead_of_times() {
+	write_failing_app
+	: >"$work/app.err"
+	start app env JOURNAL_STREAM="$(stat -c '%d:%i' "$work/app.err")" \
+		"$cratos" run "$work/app.ini"
+	finish "$pid"
+	is 'exit status' "$status" 1
+	has_in_order "$work/app.err" '^<6>out: starting 1 server$' \
+		'^<6>one: ready after' '^<3>one: failed: exited with status 3$' \
+		'^<3>out: failed: one: exited with status 3$'
+	is 'lines without a priority' \
+		"$(grep -vcE '^<[346]>(one|out): ' "$work/app.err")" 0
+}
+
+another_stream_than_the_journal_gets_times() {
+	write_failing_app
+	start app env JOURNAL_STREAM=1:2 "$cratos" run "$work/app.ini"
+	finish "$pid"
+	has "$work/app.err" '^[0-9][0-9]:[0-9][0-9]:[0-9][0-9]\.[0-9]{3} info  out '
+	lacks "$work/app.err" '^<'
+}
+
+# The environment brings what a file may not have.
+a_value_does_not_drive_the_terminal() {
+	# shellcheck disable=SC2016 # cratos puts it in
+	printf '[server:one]\nexec = sh -c "exit 3" ${X_E2E}\n' >"$work/app.ini"
+	X_E2E=$'\033[31m\n<0>forged' run "$cratos" run "$work/app.ini"
+	is 'exit status' "$status" 1
+	lacks "$work/err" $'\033'
+	lacks "$work/err" '^<0>'
+}
+
+# All that cratos may not hand on: blocked and ignored signals, descriptors.
+a_child_gets_a_clean_start() {
+	mkdir "$work/folder"
+	cat >"$work/probe" <<-'END'
+		grep -E '^(SigBlk|SigIgn|SigPnd|ShdPnd):' /proc/self/status
+		echo "descriptors: $(cd /proc/self/fd && echo *)"
+		echo "stdin: $(readlink /proc/self/fd/0)"
+		echo "folder: $(pwd)"
+		echo "greeting: $GREETING"
+		echo "inherited: $INHERITED $CHANGED"
+		echo "arguments: $# $1 $2"
+		read -r _ _ _ _ group _ </proc/$$/stat
+		[ "$group" = $$ ] && echo 'group: its own'
+		echo 'end of probe'
+		exec sleep 1000
+	END
+	cat >"$work/app.ini" <<-END
+		[server:one]
+		exec = sh $work/probe "two words" last\\ one
+		dir = $work/folder
+		env.GREETING = hello world
+		env.CHANGED = new
+	END
+	INHERITED=old CHANGED=old start app \
+		env --block-signal=USR1,CHLD --ignore-signal=USR2,PIPE,CHLD \
+		bash -c 'exec 7</etc/passwd 9>&2; exec "$@"' bash \
+		"$cratos" run "$work/app.ini"
+	wait_for_line "$work/app.out" 'end of probe'
+	stop_app TERM
+	is 'exit status' "$status" 0
+	local field
+	for field in SigBlk SigIgn SigPnd ShdPnd; do
+		has "$work/app.out" "^$field:[[:space:]]*0+\$"
+	done
+	# The third is the folder that is being read.
+	has "$work/app.out" '^descriptors: 0 1 2( 3)?$'
+	has "$work/app.out" '^stdin: /dev/null$'
+	has "$work/app.out" "^folder: $work/folder\$"
+	has "$work/app.out" '^greeting: hello world$'
+	has "$work/app.out" '^inherited: old new$'
+	has "$work/app.out" '^arguments: 2 two words last one$'
+	has "$work/app.out" '^group: its own$'
+}
+
+a_reader_of_the_lines_that_goes_away_stops_nothing() {
+	local port
+	port=$(python3 "$tools" ports 1)
+	printf '[server:one]\ntcp-echo = 127.0.0.1:%s\n' "$port" \
+		>"$work/app.ini"
+	# Its standard error is a pipe that nobody reads any more.
+	start app bash -c 'exec 2> >(exit 0); exec "$@"' bash \
+		"$cratos" run "$work/app.ini"
+	is 'the answer' "$(python3 "$tools" talk "127.0.0.1:$port" hi)" hi
+	stop_app TERM
+	is 'exit status' "$status" 0
+}
+
+standard_streams_that_are_closed_stay_without_use() {
+	local port fd
+	port=$(python3 "$tools" ports 1)
+	printf '[server:one]\ntcp-echo = 127.0.0.1:%s\n' "$port" \
+		>"$work/app.ini"
+	start app bash -c 'exec "$@" <&- >&- 2>&-' bash \
+		"$cratos" run "$work/app.ini"
+	is 'the answer' "$(python3 "$tools" talk "127.0.0.1:$port" hi)" hi
+	for fd in 0 1 2; do
+		is "descriptor $fd" "$(readlink "/proc/$pid/fd/$fd")" /dev/null
+	done
+	stop_app TERM
+	is 'exit status' "$status" 0
+}
+
+check_shows_all_that_is_set() {
+	cat >"$work/app.ini" <<-END
+		[app]
+		name = out
+		version = 1.2
+		start_timeout = 1m30s
+		stop_timeout = 2500ms
+		drain_delay = 250ms
+		[server:one]
+		exec = sleep 1000
+		dir = /
+		env.GREETING = hello world
+		endpoint = http://localhost/
+		stop_signal = INT
+		start_timeout = 5s
+		stop_timeout = 1s
+		[server:two]
+		shell = sleep 1000 | cat
+		[server:three]
+		tcp-echo = unix:$work/socket
+	END
+	run "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 0
+	cat >"$work/wanted" <<-END
+		app out 1.2: 3 servers, ready within 90 s, drains for 250 ms, stops within 2.5 s
+
+		1. one (ready within 5 s)
+		    exec  sleep 1000
+		    dir   /
+		    env   GREETING=hello world
+		    at    http://localhost/
+		    stop  SIGINT, SIGKILL after 1 s
+
+		2. two
+		    shell sleep 1000 | cat
+		    stop  SIGTERM
+
+		3. three
+		    tcp-echo unix:$work/socket
+	END
+	diff "$work/wanted" "$work/out" >"$work/diff.out" ||
+		problem 'another text'
+	[ ! -e "$work/socket" ] || problem 'check has started something'
+}
+
+for name in json_is_one_object_for_each_event json_tells_a_failure \
+	json_is_valid_whatever_is_in_it quiet_is_silent_when_all_is_well \
+	quiet_tells_what_goes_wrong \
+	under_journald_lines_have_priorities_instead_of_times \
+	another_stream_than_the_journal_gets_times \
+	a_value_does_not_drive_the_terminal a_child_gets_a_clean_start \
+	a_reader_of_the_lines_that_goes_away_stops_nothing \
+	standard_streams_that_are_closed_stay_without_use \
+	check_shows_all_that_is_set; do
+	test_that "$name"
+done
+all_passed

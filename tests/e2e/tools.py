@@ -1,0 +1,220 @@
+"""Clients, a terminal and free ports for the end-to-end tests.
+
+Each command prints what it found, and waits for what is slow to come, with a
+deadline. It fails with one line on standard error.
+"""
+
+import http.client
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import sys
+import time
+
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "40"))
+
+
+def connect_once(address):
+    """A connection to HOST:PORT or unix:PATH."""
+    if address.startswith("unix:"):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(PATIENCE_S)
+        sock.connect(address[len("unix:"):])
+        return sock
+    host, port = address.rsplit(":", 1)
+    return socket.create_connection((host, int(port)), PATIENCE_S)
+
+
+def connect(address):
+    """The same, once there is somebody who listens."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return connect_once(address)
+        except (ConnectionRefusedError, FileNotFoundError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def ports(count):
+    """ports COUNT: numbers of TCP ports that are free on 127.0.0.1."""
+    socks = [socket.socket() for _ in range(int(count))]
+    for sock in socks:
+        sock.bind(("127.0.0.1", 0))
+    print(*(sock.getsockname()[1] for sock in socks))
+
+
+def talk(address, text, until=""):
+    """talk ADDRESS TEXT [UNTIL]: sends TEXT, prints the answer up to UNTIL,
+    or else up to the end."""
+    with connect(address) as sock:
+        sock.settimeout(PATIENCE_S)
+        sock.sendall(text.encode())
+        if not until:
+            sock.shutdown(socket.SHUT_WR)
+        answer = b""
+        while not until or until.encode() not in answer:
+            data = sock.recv(65536)
+            if not data:
+                break
+            answer += data
+    sys.stdout.write(answer.decode())
+
+
+def get(address, path):
+    """get HOST:PORT PATH: prints the status and the body of a web page."""
+    connect(address).close()
+    client = http.client.HTTPConnection(address, timeout=PATIENCE_S)
+    client.request("GET", path)
+    answer = client.getresponse()
+    print(answer.status)
+    sys.stdout.write(answer.read().decode(errors="replace"))
+
+
+def refused(address):
+    """refused ADDRESS: waits until nobody takes a connection."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            connect_once(address).close()
+        except (ConnectionRefusedError, FileNotFoundError):
+            print("refused")
+            return
+        except ConnectionResetError:
+            pass
+        time.sleep(0.05)
+    sys.exit("connections are still taken")
+
+
+def hold():
+    """hold: listens on a TCP port of 127.0.0.1, prints it, stays."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    print(sock.getsockname()[1], flush=True)
+    while True:
+        signal.pause()
+
+
+def stale(path):
+    """stale PATH: leaves a socket file that nobody listens on."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    sock.listen()
+
+
+def on_terminal(log, until, keys, *command):
+    """on_terminal LOG UNTIL KEYS COMMAND...: runs COMMAND on a terminal of its
+    own, types KEYS when the output matches UNTIL, writes what it says to LOG,
+    and prints its exit status as a shell does."""
+    child, fd = pty.fork()
+    if child == 0:
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        os.execvp(command[0], command)
+    output = b""
+    typed = False
+    deadline = time.monotonic() + PATIENCE_S
+    with open(log, "wb", buffering=0) as file:
+        while time.monotonic() < deadline:
+            if not select.select([fd], [], [], 0.1)[0]:
+                continue
+            try:
+                data = os.read(fd, 65536)
+            except OSError:  # all who had the terminal have ended
+                break
+            if not data:
+                break
+            file.write(data)
+            output += data
+            if not typed and re.search(until.encode(), output):
+                typed = True
+                os.write(fd, keys.encode().decode("unicode_escape").encode())
+        else:
+            os.kill(child, signal.SIGKILL)
+            print("too late: ", end="")
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(code if code >= 0 else 128 - code)
+
+
+def events(path):
+    """events FILE: prints a word for each line of --json."""
+    with open(path, "rb") as file:
+        lines = file.read().decode("utf-8").splitlines()
+    for line in lines:
+        event = json.loads(line)
+        for key in ("time", "level", "event"):
+            if not isinstance(event.get(key), str):
+                sys.exit(f"no {key}: {line}")
+        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
+                            event["time"]):
+            sys.exit(f"no time: {line}")
+        words = [event["event"]]
+        if event["event"] == "state":
+            words = ["state", event["state"].replace(" ", "_")]
+        for key in ("server", "signal", "endpoint", "ok"):
+            if key in event:
+                words.append(str(event[key]))
+        print(*words)
+
+
+def load(address, count, finishing, steps):
+    """load ADDRESS COUNT FINISHING STEPS: COUNT connections that are all being
+    served. Writes STEPS.open then, and waits for STEPS.go; then as many as
+    FINISHING ask once more, and close. Prints how many of them were answered
+    to the end, and how many of the others were cut off, and when, counted from
+    the writing of STEPS.go."""
+    socks = [connect(address) for _ in range(int(count))]
+    for number, sock in enumerate(socks):
+        sock.settimeout(PATIENCE_S)
+        ask(sock, b"hello %d\n" % number)
+    open(steps + ".open", "w", encoding="ascii").close()
+    deadline = time.monotonic() + PATIENCE_S
+    while not os.path.exists(steps + ".go"):
+        if time.monotonic() > deadline:
+            sys.exit("nobody said go")
+        time.sleep(0.01)
+    served = 0
+    for number, sock in enumerate(socks[:int(finishing)]):
+        ask(sock, b"bye %d\n" % number)
+        sock.shutdown(socket.SHUT_WR)
+        served += sock.recv(1) == b""
+    cut = sum(is_cut(sock) for sock in socks[int(finishing):])
+    after_s = time.time() - os.stat(steps + ".go").st_mtime
+    print(f"{served} served, {cut} cut off")
+    with open(steps + ".after", "w", encoding="ascii") as file:
+        print(int(after_s * 1000), file=file)
+
+
+def ask(sock, text):
+    sock.sendall(text)
+    answer = b""
+    while len(answer) < len(text):
+        data = sock.recv(4096)
+        if not data:
+            sys.exit(f"cut off before {text}")
+        answer += data
+    if answer != text:
+        sys.exit(f"{answer} for {text}")
+
+
+def is_cut(sock):
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+COMMANDS = {function.__name__: function for function in
+            (ports, talk, get, refused, hold, stale, on_terminal, events, load)}
+
+if __name__ == "__main__":
+    try:
+        COMMANDS[sys.argv[1]](*sys.argv[2:])
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        sys.exit(f"{sys.argv[1]}: {error}")
