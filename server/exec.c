@@ -390,7 +390,9 @@ static int undo_spawn(struct exec *exec, pid_t pid, int code)
 	pthread_mutex_lock(&exec->lock);
 	reap(exec, P_PID, pid);
 	errno = -code;
-	conclude(exec, code, "cannot watch the process: %m");
+	/* ESRCH: somebody else has reaped it, and reap() has the words. */
+	if (code != -ESRCH)
+		conclude(exec, code, "cannot watch the process: %m");
 	pthread_mutex_unlock(&exec->lock);
 	return end_run(exec);
 }

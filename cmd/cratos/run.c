@@ -60,6 +60,8 @@ int run_command(const struct run_options *options)
 
 	/* A reader of our lines that goes away does not end the servers. */
 	signal(SIGPIPE, SIG_IGN);
+	/* Ignored, as some parents leave it, it would lose how children end. */
+	signal(SIGCHLD, SIG_DFL);
 	if (!status) {
 		printer_init(&printer, &file, options);
 		status = run(&file, &printer);
