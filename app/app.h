@@ -94,8 +94,9 @@ enum app_event_type {
 	APP_EVENT_SERVER_STOPPED, /* server, took_ms: stop and start are over */
 	APP_EVENT_ERROR, /* error: of a hook, the registrar, the app */
 	APP_EVENT_TIMEOUT, /* error: what is late, at a deadline */
-	APP_EVENT_STUCK /* error: who does not come back, in which
-				      phase; the process ends after these */
+	APP_EVENT_STUCK, /* error: who does not come back, in which phase; the
+			    process ends after these */
+	APP_EVENT_FORCED /* signal: a second one; the process ends after this */
 };
 
 /* A transition. Pointers hold during the call only; copy what is to stay. */

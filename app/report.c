@@ -81,9 +81,9 @@ void report_event(struct app *app, enum app_event_type type,
 	tell(app, &event);
 }
 
-void report_signal(struct app *app, int signal)
+void report_signal(struct app *app, enum app_event_type type, int signal)
 {
-	struct app_event event = {.type = APP_EVENT_SIGNAL, .signal = signal};
+	struct app_event event = {.type = type, .signal = signal};
 
 	tell(app, &event);
 }

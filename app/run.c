@@ -81,6 +81,12 @@ static _Noreturn void force(struct app *app, int status)
 	_exit(status);
 }
 
+static _Noreturn void force_by_signal(struct app *app, int signal)
+{
+	report_signal(app, APP_EVENT_FORCED, signal);
+	force(app, 128 + signal);
+}
+
 /*
  * timeout(1), make(1) and others signal the process and its group, so that one
  * request comes twice. A second signal right after the first takes effect only
@@ -91,14 +97,14 @@ static void take_second_signal(struct app *app, int signal)
 	int64_t force_ms = app->signal_ms + REPEAT_MS;
 
 	if (clock_ms() >= force_ms)
-		force(app, 128 + signal);
+		force_by_signal(app, signal);
 	app->force_signal = signal;
 	loop_arm(&app->loop, force_ms);
 }
 
 static void take_signal(struct app *app, int signal)
 {
-	report_signal(app, signal);
+	report_signal(app, APP_EVENT_SIGNAL, signal);
 	if (!app->signals_seen) {
 		app->signals_seen = 1;
 		app->signal_ms = clock_ms();
@@ -385,7 +391,7 @@ static void check_deadlines(struct app *app)
 	app->loop.fired = false;
 	if (app->force_signal) {
 		if (now_ms >= app->signal_ms + REPEAT_MS)
-			force(app, 128 + app->force_signal);
+			force_by_signal(app, app->force_signal);
 		next_ms = app->signal_ms + REPEAT_MS;
 	}
 	if (!app->stopping && app->state < APP_STATE_RUNNING) {

@@ -465,7 +465,7 @@ static const char *hanging(const struct unit *unit)
 	case UNIT_HALTING:
 		return "stop has not returned";
 	case UNIT_LEAVING:
-		return unit->watched ? "it has stopped, but not ended"
+		return unit->watched ? "its processes have not ended"
 				     : "start has not returned";
 	default:
 		return "no thread for its start";

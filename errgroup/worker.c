@@ -231,7 +231,8 @@ static void look_after(struct timer *look)
 	(void)look;
 	pthread_mutex_lock(&pool.lock);
 	pool.looking = false;
-	if (pool.taken != pool.taken_at_look)
+	/* The first job of a thread that the last look made is no progress. */
+	if (pool.taken - pool.taken_at_look > (unsigned long)pool.grow)
 		pool.grow = 0;
 	else if (pool.grow < GROW_MAX)
 		pool.grow = pool.grow ? 2 * pool.grow : 1;

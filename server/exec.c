@@ -454,6 +454,14 @@ static int endpoint(void *arg, char *url, size_t size)
 	    exec->endpoint);
 }
 
+int exec_check(const struct exec *exec)
+{
+	const struct spawn spawn = {exec->argv, exec->dir,
+	    (const char *const *)exec->env};
+
+	return spawn_check(&spawn);
+}
+
 pid_t exec_pid(const struct exec *exec)
 {
 	return atomic_load(&exec->pid);

@@ -69,6 +69,13 @@ void exec_free(struct exec **exec);
  */
 struct server exec_server(struct exec *exec, const char *name);
 
+/*
+ * Looks for the program and the working directory as start would, and starts
+ * nothing. Returns 0 or what start would return; error_of() has the words.
+ * Blocks on the file system only. From any thread.
+ */
+int exec_check(const struct exec *exec);
+
 /* The child's process id, 0 if none runs. From any thread. */
 pid_t exec_pid(const struct exec *exec);
 

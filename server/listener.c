@@ -125,19 +125,29 @@ static int listen_unix(struct listener *listener,
 	return listen(listener->fd, backlog) ? refuse(-errno, address) : 0;
 }
 
+static int check_unix(const char *address)
+{
+	const char *path = address + strlen("unix:");
+	const size_t size = sizeof(((struct sockaddr_un *)0)->sun_path);
+
+	if (!*path)
+		return error_set(-EINVAL, "listen %s: no path", address);
+	if (strlen(path) >= size)
+		return error_set(-ENAMETOOLONG,
+		    "listen %.100s...: the path is longer than %zu bytes",
+		    address, size - 1);
+	return 0;
+}
+
 static int open_unix(struct listener *listener, const char *address,
     int backlog)
 {
 	const char *path = address + strlen("unix:");
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int dir_fd, ret;
+	int dir_fd, ret = check_unix(address);
 
-	if (!*path)
-		return error_set(-EINVAL, "listen %s: no path", address);
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return error_set(-ENAMETOOLONG,
-		    "listen %.100s...: the path is longer than %zu bytes",
-		    address, sizeof(addr.sun_path) - 1);
+	if (ret)
+		return ret;
 	strcpy(addr.sun_path, path);
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCKET_FLAGS, 0);
 	if (listener->fd < 0)
@@ -330,11 +340,22 @@ static int open_tcp(struct listener *listener, const char *text, int backlog)
 
 /* ---- both ------------------------------------------------------------------ */
 
+static bool is_unix(const char *address)
+{
+	return !strncmp(address, "unix:", strlen("unix:"));
+}
+
+int listener_check(const char *address)
+{
+	struct address parsed;
+
+	return is_unix(address) ? check_unix(address) : parse(&parsed, address);
+}
+
 int listener_open(struct listener *listener, const char *address, int backlog)
 {
-	int ret = strncmp(address, "unix:", strlen("unix:"))
-		      ? open_tcp(listener, address, backlog)
-		      : open_unix(listener, address, backlog);
+	int ret = is_unix(address) ? open_unix(listener, address, backlog)
+				   : open_tcp(listener, address, backlog);
 
 	if (ret)
 		listener_close(listener);

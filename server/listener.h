@@ -20,6 +20,9 @@ struct listener {
 
 void listener_init(struct listener *listener);
 
+/* Whether an address is one, without looking anything up: as listener_open. */
+int listener_check(const char *address);
+
 /*
  * Binds and listens on "host:port", "[v6]:port", ":port" or "unix:path". May
  * block, for a name to be resolved. Returns 0 or a negative errno with words:

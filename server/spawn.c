@@ -211,31 +211,69 @@ static int open_dir(const char *dir, int *fd)
 	return ret;
 }
 
-int spawn_group(const struct spawn *spawn, pid_t *pid)
+/* What is to be executed: where, and with what environment. */
+struct found {
+	char **merged;
+	char *const *env;
+	int dir_fd;
+	char file[PATH_MAX];
+};
+
+static void found_fini(struct found *found)
+{
+	free(found->merged);
+	if (found->dir_fd != AT_FDCWD && found->dir_fd >= 0)
+		close(found->dir_fd);
+}
+
+/* Returns 0 or a negative errno with words; found_fini in any case. */
+static int find(const struct spawn *spawn, struct found *found)
 {
 	const char *name = spawn->argv[0];
-	char **merged = NULL, *const *env = environ;
-	char file[PATH_MAX];
-	int dir_fd, ret = open_dir(spawn->dir, &dir_fd);
+	int ret;
 
+	found->merged = NULL;
+	found->env = environ;
+	ret = open_dir(spawn->dir, &found->dir_fd);
 	if (ret)
-		return ret;
-	if (spawn->env && spawn->env[0]) {
-		env = merged = merge(spawn->env);
-		if (!merged) {
+		found->dir_fd = AT_FDCWD;
+	if (!ret && spawn->env && spawn->env[0]) {
+		found->env = found->merged = merge(spawn->env);
+		if (!found->merged)
 			ret = error_set(-ENOMEM, "command %s: %m", name);
-			goto out;
-		}
 	}
-	ret = look_up(name, path_of(env), dir_fd, file);
-	if (ret)
-		goto out;
-	ret = run(file, spawn->argv, env, dir_fd, pid);
-	if (ret)
-		ret = cannot_execute(ret, name, file, dir_fd);
-out:
-	free(merged);
-	if (dir_fd != AT_FDCWD)
-		close(dir_fd);
+	return ret ? ret
+		   : look_up(name, path_of(found->env), found->dir_fd,
+			 found->file);
+}
+
+int spawn_group(const struct spawn *spawn, pid_t *pid)
+{
+	struct found found;
+	int ret = find(spawn, &found);
+
+	if (!ret) {
+		ret =
+		    run(found.file, spawn->argv, found.env, found.dir_fd, pid);
+		if (ret)
+			ret = cannot_execute(ret, spawn->argv[0], found.file,
+			    found.dir_fd);
+	}
+	found_fini(&found);
+	return ret;
+}
+
+int spawn_check(const struct spawn *spawn)
+{
+	struct found found;
+	int ret = find(spawn, &found);
+
+	if (!ret) {
+		ret = check_program(found.dir_fd, found.file);
+		if (ret)
+			ret = cannot_execute(-ret, spawn->argv[0], found.file,
+			    found.dir_fd);
+	}
+	found_fini(&found);
 	return ret;
 }

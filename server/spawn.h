@@ -19,4 +19,7 @@ struct spawn {
  */
 int spawn_group(const struct spawn *spawn, pid_t *pid);
 
+/* Looks for all that spawn_group needs, in the same words; starts nothing. */
+int spawn_check(const struct spawn *spawn);
+
 #endif

@@ -524,11 +524,17 @@ out:
 struct tcp *tcp_new(const struct tcp_options *options)
 {
 	struct tcp *tcp;
+	int ret;
 
 	if (!options->listen || !*options->listen || !options->handler) {
 		error_set(-EINVAL, "a stream server without %s",
 		    options->handler ? "an address" : "a handler");
 		errno = EINVAL;
+		return NULL;
+	}
+	ret = listener_check(options->listen);
+	if (ret) {
+		errno = -ret;
 		return NULL;
 	}
 	tcp = calloc(1, sizeof(*tcp));

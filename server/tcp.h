@@ -18,7 +18,7 @@ extern "C" {
  * that the server closes when the handler has returned. ctx is done when the
  * time to stop is over, and the socket is shut down in both directions then,
  * so that a handler that blocks in read(2) or write(2) wakes up. The result
- * is that of a task; it ends this connection only.
+ * is that of a task; it ends this connection only, and is not reported.
  *
  * To write to a peer that has gone raises SIGPIPE, which ends the process
  * unless the program ignores it: use send(2) with MSG_NOSIGNAL, or ignore it.
@@ -44,8 +44,8 @@ struct tcp;
 
 /*
  * A stream server after options, which are copied. Nothing is bound yet. NULL
- * with errno ENOMEM, or EINVAL without an address or a handler; error_of()
- * has the words.
+ * with errno ENOMEM, EINVAL without a handler or with an address that is none,
+ * ENAMETOOLONG; error_of() has the words.
  */
 struct tcp *tcp_new(const struct tcp_options *options);
 
@@ -63,9 +63,10 @@ void tcp_free(struct tcp **tcp);
  * is -EADDRINUSE. The endpoint's URL is the address that was really bound:
  * "tcp://127.0.0.1:40123", "unix:/path".
  *
- * Its stop serves who has connected already, accepts no more, makes tcp_drain() done, and waits for the
- * connections; those that are left when its context is done it cuts off, and
- * returns -ETIMEDOUT with their number.
+ * Its stop serves who has connected already, as far as max_connections leaves
+ * room; the others are reset. It accepts no more, makes tcp_drain() done, and
+ * waits for the connections; those that are left when its context is done it
+ * cuts off, and returns -ETIMEDOUT with their number.
  */
 struct server tcp_server(struct tcp *tcp, const char *name);
 

@@ -135,13 +135,15 @@ static inline void word_of_event(const struct app_event *event, char *word,
 	    [APP_EVENT_SERVER_STOPPED] = "stopped",
 	    [APP_EVENT_ERROR] = "error",
 	    [APP_EVENT_TIMEOUT] = "timeout",
-	    [APP_EVENT_STUCK] = "stuck"};
+	    [APP_EVENT_STUCK] = "stuck",
+	    [APP_EVENT_FORCED] = "forced"};
 	const char *name = names[event->type];
 
 	if (event->type == APP_EVENT_STATE)
 		snprintf(word, size, "%s:%s", name,
 		    app_state_name(event->state));
-	else if (event->type == APP_EVENT_SIGNAL)
+	else if (event->type == APP_EVENT_SIGNAL ||
+		 event->type == APP_EVENT_FORCED)
 		snprintf(word, size, "%s:%d", name, event->signal);
 	else
 		snprintf(word, size, "%s:%s", name,

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/cratos/appfile.h"
@@ -97,8 +96,7 @@ static const struct config_field server_fields[] = {
 	.offset = offsetof(struct server_keys, max_connections),
 	.min = 1,
 	.max = 1000000,
-	.fallback = "1024",
-	.help = "connections that tcp-echo serves at a time"},
+	.help = "connections that tcp-echo serves at a time; 1024 by default"},
     {0}};
 
 const struct config_section appfile_sections[] = {{.name = "app",
@@ -138,71 +136,19 @@ static int refuse(struct appfile *file, size_t i, const char *key,
 	return config_refuse(file->config, "server:", i, key, "%s", text);
 }
 
-static bool is_executable(const char *path)
+/* Program and folder have to be there. */
+static void look_for(struct appfile *file, size_t i)
 {
-	struct stat st;
+	const struct appfile_server *server = &file->servers[i];
+	const char *dir = server->keys->dir;
+	int ret = server->exec ? exec_check(server->exec) : 0;
 
-	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
-}
-
-static bool is_executable_in(const char *dir, const char *program)
-{
-	char path[4096];
-	int length = *program == '/' || !dir
-			 ? snprintf(path, sizeof(path), "%s", program)
-			 : snprintf(path, sizeof(path), "%s/%s", dir, program);
-
-	return length < (int)sizeof(path) && is_executable(path);
-}
-
-/* The PATH that the child gets. */
-static const char *path_of(const struct server_keys *keys)
-{
-	const char *path = getenv("PATH");
-
-	for (size_t i = 0; keys->env && keys->env[i]; i++)
-		if (!strncmp(keys->env[i], "PATH=", 5))
-			path = keys->env[i] + 5;
-	return path ? path : "/bin:/usr/bin";
-}
-
-/* Where the child would find it, from its own working directory. */
-static bool can_find(const char *program, const struct server_keys *keys)
-{
-	const char *from = path_of(keys), *end;
-	char file[4096];
-
-	if (strchr(program, '/'))
-		return is_executable_in(keys->dir, program);
-	for (;; from = end + 1) {
-		end = strchrnul(from, ':');
-		if (snprintf(file, sizeof(file), "%.*s/%s",
-			end > from ? (int)(end - from) : 1,
-			end > from ? from : ".", program) < (int)sizeof(file) &&
-		    is_executable_in(keys->dir, file))
-			return true;
-		if (!*end)
-			return false;
-	}
-}
-
-static void look_for(struct appfile *file, size_t i,
-    const struct server_keys *keys)
-{
-	struct stat st;
-	char **argv;
-
-	if (keys->dir && (stat(keys->dir, &st) || !S_ISDIR(st.st_mode)))
-		config_refuse(file->config, "server:", i, "dir",
-		    "there is no folder %s", keys->dir);
-	if (!keys->exec)
-		return;
-	argv = exec_split(keys->exec, NULL);
-	if (argv && !can_find(argv[0], keys))
-		config_refuse(file->config, "server:", i, "exec",
-		    "there is no program %s%s", argv[0],
-		    strchr(argv[0], '/') ? "" : " in PATH");
-	free(argv);
+	if (ret)
+		refuse(file, i,
+		    dir && access(dir, X_OK) ? "dir"
+		    : server->keys->exec     ? "exec"
+					     : "shell",
+		    error_of(ret).text);
 }
 
 static int make_exec(struct appfile *file, struct appfile_server *server,
@@ -240,6 +186,39 @@ static int make_echo(struct appfile *file, struct appfile_server *server,
 	return 0;
 }
 
+/* Whether the file's reader has found fault with the section already. */
+static bool has_errors(const struct appfile *file, const char *name)
+{
+	const struct config_error *errors;
+	char section[64];
+	size_t count;
+
+	snprintf(section, sizeof(section), "server:%s", name);
+	errors = config_errors(file->config, &count);
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(errors[i].section, section))
+			return true;
+	return false;
+}
+
+/* Keys that do nothing for a built-in are a mistake. */
+static int refuse_idle_keys(struct appfile *file, size_t i,
+    const struct server_keys *keys)
+{
+	const char *key = keys->dir		      ? "dir"
+			  : keys->endpoint	      ? "endpoint"
+			  : keys->env && keys->env[0] ? "env"
+						      : NULL;
+
+	if (keys->tcp_echo && key)
+		return refuse(file, i, strcmp(key, "env") ? key : NULL,
+		    "dir, endpoint and env go with exec and shell only");
+	if (!keys->tcp_echo && keys->max_connections)
+		return refuse(file, i, "max_connections",
+		    "max_connections goes with tcp-echo only");
+	return 0;
+}
+
 static int make_server(struct appfile *file, size_t i)
 {
 	struct appfile_server *server = &file->servers[i];
@@ -250,14 +229,18 @@ static int make_server(struct appfile *file, size_t i)
 
 	server->name = config_name(file->config, "server:", i);
 	server->keys = keys;
+	if (has_errors(file, server->name))
+		return -EINVAL;
 	if (!kinds)
 		return refuse(file, i, NULL,
 		    "nothing to run: give one of exec, shell and tcp-echo");
 	if (kinds > 1)
 		return refuse(file, i, NULL,
 		    "more than one of exec, shell and tcp-echo: which is it?");
-	ret = keys->tcp_echo ? make_echo(file, server, i)
-			     : make_exec(file, server, i);
+	ret = refuse_idle_keys(file, i, keys);
+	if (!ret)
+		ret = keys->tcp_echo ? make_echo(file, server, i)
+				     : make_exec(file, server, i);
 	server->server.start_timeout_ms = keys->start_timeout_ms;
 	server->server.stop_timeout_ms = keys->stop_timeout_ms;
 	return ret;
@@ -286,8 +269,6 @@ int appfile_load(struct appfile *file, const char *path, bool thorough)
 		fprintf(stderr, "cratos: %s: %s\n", path, error_of(ret).text);
 		return EXIT_CONFIG;
 	}
-	if (ret)
-		return print_errors(file);
 	file->app = config_get(file->config, "app");
 	file->count = config_count(file->config, "server:");
 	file->servers = calloc(file->count + 1, sizeof(*file->servers));
@@ -295,12 +276,10 @@ int appfile_load(struct appfile *file, const char *path, bool thorough)
 		fprintf(stderr, "cratos: %s: out of memory\n", path);
 		return EXIT_FAILED;
 	}
-	for (size_t i = 0; i < file->count; i++) {
-		make_server(file, i);
-		if (thorough)
-			look_for(file, i, file->servers[i].keys);
-	}
-	if (!file->count)
+	for (size_t i = 0; i < file->count; i++)
+		if (!make_server(file, i) && thorough)
+			look_for(file, i);
+	if (!file->count && !ret)
 		config_refuse(file->config, "app", 0, NULL,
 		    "no server to run: add a section [server:NAME]");
 	return print_errors(file);

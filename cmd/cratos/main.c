@@ -171,7 +171,7 @@ static int parse(int argc, char **argv, struct run_options *options,
 	if (optind < argc)
 		return usage(command, "one file, not also ", argv[optind]);
 	if (!options->path)
-		return usage(command, "which file?", NULL);
+		return usage(command, "no file", NULL);
 	return -1;
 }
 
@@ -223,6 +223,6 @@ int main(int argc, char **argv)
 	    !strcmp(command, "-h"))
 		return help_command(argc, argv);
 	if (!*command)
-		return usage("", "what is to be done?", NULL);
+		return usage("", "no command", NULL);
 	return usage("", "unknown command ", command);
 }

@@ -191,6 +191,10 @@ static void describe(struct line *text, const struct printer *printer,
 	case APP_EVENT_SIGNAL:
 		add(text, "got %s", signal_name(event->signal));
 		break;
+	case APP_EVENT_FORCED:
+		add(text, "ended by force, by a second signal (%s)",
+		    signal_name(event->signal));
+		break;
 	case APP_EVENT_SERVER_FAILED:
 		add(text, "failed: %s", event->error->text);
 		break;
@@ -216,6 +220,7 @@ static enum level level_of(const struct app_event *event)
 	case APP_EVENT_SERVER_FAILED:
 	case APP_EVENT_ERROR:
 	case APP_EVENT_STUCK:
+	case APP_EVENT_FORCED:
 		return LEVEL_ERROR;
 	case APP_EVENT_TIMEOUT:
 		return LEVEL_WARNING;
@@ -340,6 +345,7 @@ static const char *event_word(const struct app_event *event)
 	    [APP_EVENT_ERROR] = "error",
 	    [APP_EVENT_TIMEOUT] = "timeout",
 	    [APP_EVENT_STUCK] = "stuck",
+	    [APP_EVENT_FORCED] = "forced",
 	};
 
 	return words[event->type];

@@ -156,7 +156,8 @@ int main(int argc, char **argv)
 	}
 	ret = run(config_get(config, "echod"), &err);
 	if (ret)
-		fprintf(stderr, "echod: %s: %s\n", err.origin, err.text);
+		fprintf(stderr, "echod: %s%s%s\n", err.origin,
+		    *err.origin ? ": " : "", err.text);
 	else
 		fprintf(stderr, "echod: stopped\n");
 	config_free(&config);

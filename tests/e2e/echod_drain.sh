@@ -139,7 +139,7 @@ a_bad_file_is_refused_with_all_that_is_wrong() {
 	write_ini 127.0.0.1:notaport 1s
 	run "$echod" "$work/echod.ini"
 	is 'exit status for an address that is none' "$status" 1
-	has "$work/err" '^echod: echo: .*127.0.0.1:notaport'
+	has "$work/err" '^echod: listen 127.0.0.1:notaport: '
 }
 
 wrong_usage_is_refused() {

@@ -251,7 +251,7 @@ refuses() { # WORDS ARGUMENT...
 }
 
 wrong_usage_is_refused() {
-	refuses 'what is to be done'
+	refuses 'no command'
 	refuses 'unknown command rnu' rnu
 	refuses 'unknown command' --no-such-option
 	refuses 'unknown option --no-such-option' run --no-such-option "$example"
@@ -261,8 +261,8 @@ wrong_usage_is_refused() {
 	refuses 'one file, not also other.ini' run "$example" other.ini
 	refuses "one file, not also $example" run -c other.ini "$example"
 	refuses 'one file, not also other.ini' check -c "$example" -c other.ini
-	refuses 'which file' run
-	refuses 'which file' check
+	refuses 'no file' run
+	refuses 'no file' check
 	refuses 'a file is missing after -c' run -c
 	refuses 'a file is missing after --config' check --config
 	refuses 'no help about nothing' help nothing
