@@ -194,6 +194,32 @@ every_error_of_a_file_is_told() {
 	done
 }
 
+what_a_server_cannot_be_is_told_with_the_rest() {
+	local line
+	cat >"$work/app.ini" <<-'END'
+		[server:one]
+		exec = "sleep 1000
+		[server:two]
+		[server:three]
+		tcp-echo = 127.0.0.1:99999
+		[server:four]
+		exec = sleep 1000
+		bogus = 1
+		[server:five]
+		tcp-echo = 127.0.0.1:0
+		dir = /
+		[server:six]
+		exec = sleep 1000
+		max_connections = 7
+	END
+	run "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 78
+	for line in 2 3 5 8 11 14; do
+		has "$work/err" "^cratos: $work/app.ini:$line: "
+	done
+	is 'lines' "$(wc -l <"$work/err")" 6
+}
+
 a_server_is_one_thing() {
 	cat >"$work/app.ini" <<-'END'
 		[server:none]
@@ -349,6 +375,7 @@ a_second_sigterm_ends_all_at_once() {
 	wait_for_line "$work/app.err" ' stays +stopped after'
 	stop_app TERM
 	is 'exit status' "$status" 143
+	has "$work/app.err" 'error test +ended by force, by a second signal .SIGTERM.'
 }
 
 the_second_signal_gives_the_status() {
@@ -473,6 +500,7 @@ for name in a_program_that_is_not_there_is_named \
 	the_first_error_is_told_last_and_the_others_are_counted \
 	an_address_in_use_is_told \
 	every_error_of_a_file_is_told \
+	what_a_server_cannot_be_is_told_with_the_rest \
 	a_server_is_one_thing \
 	a_file_without_servers_is_refused \
 	a_file_that_cannot_be_read_is_told \
