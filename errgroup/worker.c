@@ -22,14 +22,16 @@
  * when the queue is empty.
  *
  * To make a thread for every task of a burst that is over in a microsecond
- * would be a waste: worker_submit waits for `patience` first, for a thread to
- * become idle. The patience adapts: it shrinks to nothing when tasks block
- * (waiting was in vain), and grows back when idle threads are met.
+ * would be a waste: worker_submit waits first, for a thread to become idle:
+ * while several jobs wait for threads that are bound to come for them (one more
+ * would not come sooner), and then for `patience`. The patience adapts: it
+ * shrinks to nothing when tasks block (waiting was in vain), and grows back when
+ * idle threads are met.
  *
  * worker_post may not fail and may not wait (it runs in context_cancel), so it
  * may leave the balance negative. Then a timer looks once a millisecond, until
- * the balance is back: if no job was taken since the last look, it makes
- * threads, more with each look.
+ * the balance is back: if the threads of before have taken no job since the
+ * last look, it makes threads, twice as many as the last time.
  *
  * No wake-up is lost: a thread finds the queue empty and goes to sleep in one
  * hold of the lock, and whoever queues signals under it.

@@ -85,7 +85,7 @@ static const struct config_section sections[] = {
     {0},
 };
 
-/* ---- helpers ------------------------------------------------------------- */
+/* ---- common -------------------------------------------------------------- */
 
 static char folder[64];
 static int fds_before;
