@@ -177,6 +177,9 @@ int report_init(struct app *app);
  */
 void report_error(struct app *app, struct unit *unit, const char *origin,
     const struct error *err);
+/* The same, of a code that was just returned on this thread; returns it. */
+int report_code(struct app *app, struct unit *unit, const char *origin,
+    int code);
 void report_event(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t took_ms, const struct error *err);
 void report_signal(struct app *app, enum app_event_type type, int signal);

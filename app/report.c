@@ -60,6 +60,15 @@ out:
 	pthread_mutex_unlock(&app->lock);
 }
 
+int report_code(struct app *app, struct unit *unit, const char *origin,
+    int code)
+{
+	struct error err = error_of(code);
+
+	report_error(app, unit, origin, &err);
+	return code;
+}
+
 static void tell(struct app *app, struct app_event *event)
 {
 	if (!app->on_event)

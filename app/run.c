@@ -306,7 +306,6 @@ static void start_timed_out(struct app *app)
 {
 	char after[32], list[160];
 	struct unit *unit = NULL;
-	struct error err;
 
 	report_duration(app->start_timeout_ms, after);
 	if (app->state == APP_STATE_STARTING) {
@@ -316,8 +315,7 @@ static void start_timed_out(struct app *app)
 	} else {
 		error_set(-ETIMEDOUT, "start is not done after %s", after);
 	}
-	err = error_of(-ETIMEDOUT);
-	report_error(app, unit, step_origin(app->state), &err);
+	report_code(app, unit, step_origin(app->state), -ETIMEDOUT);
 	run_request_stop(app);
 }
 

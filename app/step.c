@@ -149,10 +149,7 @@ const struct instance *app_instance(const struct app *app)
 
 static int fail(struct step *step, int code)
 {
-	struct error err = error_of(code);
-
-	report_error(step->app, NULL, step_origin(step->state), &err);
-	return code;
+	return report_code(step->app, NULL, step_origin(step->state), code);
 }
 
 /*
@@ -177,7 +174,6 @@ static int cut_off(struct step *step, struct context *up)
 static int ask_endpoint(struct unit *unit)
 {
 	char url[URL_SIZE] = "";
-	struct error err;
 	int ret;
 
 	if (!unit->server.endpoint || unit->endpoint)
@@ -191,10 +187,8 @@ static int ask_endpoint(struct unit *unit)
 		unit->endpoint = strdup(url);
 		ret = unit->endpoint ? 0 : -ENOMEM;
 	}
-	if (ret) {
-		err = error_of(ret);
-		report_error(unit->app, unit, NULL, &err);
-	}
+	if (ret)
+		report_code(unit->app, unit, NULL, ret);
 	return ret;
 }
 
@@ -503,7 +497,6 @@ static void abandon(struct step *step, int64_t now_ms)
 {
 	const char *origin = step_origin(step->state);
 	struct app *app = step->app;
-	struct error err;
 	char after[32];
 
 	step->abandoned = app->overdue = true;
@@ -515,8 +508,7 @@ static void abandon(struct step *step, int64_t now_ms)
 	}
 	error_set(-ETIMEDOUT, "not done after %s",
 	    report_duration(now_ms - step->begin_ms, after));
-	err = error_of(-ETIMEDOUT);
-	report_error(app, NULL, origin, &err);
+	report_code(app, NULL, origin, -ETIMEDOUT);
 	if (is_way_up(step->state))
 		run_request_stop(app);
 }

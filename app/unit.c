@@ -98,7 +98,6 @@ static void watch_ready(struct source *source)
 {
 	struct watch *watch = (struct watch *)source;
 	struct unit *unit = watch->unit;
-	struct error err;
 	bool ended;
 	int code;
 
@@ -107,10 +106,8 @@ static void watch_ready(struct source *source)
 	if (code == SERVER_WATCH_ON)
 		return;
 	assert(code <= 0 || code == SERVER_WATCH_OFF);
-	if (code < 0) {
-		err = error_of(code);
-		report_error(unit->app, unit, NULL, &err);
-	}
+	if (code < 0)
+		report_code(unit->app, unit, NULL, code);
 	pthread_mutex_lock(&unit->app->lock);
 	drop_watch(watch);
 	if (code != SERVER_WATCH_OFF) {
@@ -157,7 +154,6 @@ static int host_watch(struct server_host *host, int fd, server_watch_fn *fn,
 static int start_task(struct context *unused, void *arg)
 {
 	struct unit *unit = arg;
-	struct error err;
 	bool revoked;
 	int code;
 
@@ -171,10 +167,8 @@ static int start_task(struct context *unused, void *arg)
 		return 0;
 	code = unit->server.start(unit->ctx, unit->server.arg);
 	assert(code <= 0);
-	if (code) {
-		err = error_of(code);
-		report_error(unit->app, unit, NULL, &err);
-	}
+	if (code)
+		report_code(unit->app, unit, NULL, code);
 	pthread_mutex_lock(&unit->app->lock);
 	unit->start_code = code;
 	unit->ended_ms = clock_ms();
@@ -199,7 +193,6 @@ static int call_stop(struct unit *unit)
 static int stop_task(struct context *unused, void *arg)
 {
 	struct unit *unit = arg;
-	struct error err;
 	bool skip;
 	int code;
 
@@ -210,10 +203,8 @@ static int stop_task(struct context *unused, void *arg)
 	if (skip)
 		return 0;
 	code = call_stop(unit);
-	if (code) {
-		err = error_of(code);
-		report_error(unit->app, unit, NULL, &err);
-	}
+	if (code)
+		report_code(unit->app, unit, NULL, code);
 	pthread_mutex_lock(&unit->app->lock);
 	unit->ended_ms = clock_ms();
 	post(unit, MAIL_HALTED);
@@ -266,8 +257,7 @@ static void be_stopped(struct unit *unit)
 	if (was_late(unit) && !unit->failed_in_stop) {
 		error_set(-ETIMEDOUT, "stopped only after its deadline: %s",
 		    report_duration(ms, took));
-		struct error err = error_of(-ETIMEDOUT);
-		report_error(app, unit, NULL, &err);
+		report_code(app, unit, NULL, -ETIMEDOUT);
 	}
 	report_new_errors(app);
 	app->stopped_count++;
@@ -352,7 +342,6 @@ void unit_launch(struct unit *unit)
 {
 	struct app *app = unit->app;
 	int64_t timeout_ms = unit->server.start_timeout_ms;
-	struct error err;
 	int ret;
 
 	apply(unit, UNIT_LAUNCH);
@@ -368,8 +357,7 @@ void unit_launch(struct unit *unit)
 		    errgroup_go_named(app->group, unit->name, start_task, unit);
 	if (!ret)
 		return;
-	err = error_of(ret);
-	report_error(app, unit, NULL, &err);
+	report_code(app, unit, NULL, ret);
 	unit->stop_ms = clock_ms();
 	apply(unit, UNIT_REFUSE);
 	run_request_stop(app);
@@ -475,12 +463,10 @@ static const char *hanging(const struct unit *unit)
 static void not_ready(struct unit *unit)
 {
 	char after[32];
-	struct error err;
 
 	error_set(-ETIMEDOUT, "not ready after %s",
 	    report_duration(unit->server.start_timeout_ms, after));
-	err = error_of(-ETIMEDOUT);
-	report_error(unit->app, unit, NULL, &err);
+	report_code(unit->app, unit, NULL, -ETIMEDOUT);
 	run_request_stop(unit->app);
 }
 
