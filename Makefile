@@ -33,6 +33,7 @@ LIB_OBJ := $(call obj,$(LIB_SRC))
 CHECKS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(CHECK_SRC))
 .SECONDARY: $(call obj,$(CHECK_SRC) $(TEST_LIB_SRC))
 INCLUDES := $(addprefix $(BUILD)/include/cratos/,$(notdir $(HEADERS)))
+SYSCALLS := $(BUILD)/gen/app/syscalls.h
 
 STATIC := $(BUILD)/libcratos.a
 SHARED := $(BUILD)/libcratos.so.$(SOVERSION)
@@ -43,7 +44,7 @@ PROGRAMS := $(BUILD)/cratos $(BUILD)/echod
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2
 CPPFLAGS_ALL = -D_GNU_SOURCE -DCRATOS_VERSION='"$(VERSION)"' \
-	-I$(BUILD)/include -I. $(CPPFLAGS)
+	-I$(BUILD)/include -I$(BUILD)/gen -I. $(CPPFLAGS)
 CFLAGS_ALL = -std=c11 -fPIC -pthread $(WARNINGS) \
 	$(if $(WERROR),-Werror) $(SANITIZERS) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(SANITIZERS) $(LDFLAGS)
@@ -69,6 +70,18 @@ $$(BUILD)/include/cratos/$$(notdir $(1)): $(1)
 	@ln -sf $$(CURDIR)/$(1) $$@
 endef
 $(foreach h,$(HEADERS),$(eval $(call include_rule,$(h))))
+
+# The names of the system calls, as the compiler's headers have them: a line
+# SYSCALL(name) for each.
+$(SYSCALLS): Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -include sys/syscall.h -E -dM \
+	    -x c -o $@.all /dev/null
+	@sed -n 's/^#define SYS_\([a-zA-Z0-9_]*\) .*/SYSCALL(\1)/p' $@.all | \
+	    LC_ALL=C sort >$@
+	@grep -q 'SYSCALL(read)' $@ && rm $@.all
+
+$(call obj,app/where.c): $(SYSCALLS)
 
 # One object in which only the exported names are global, as in the shared one.
 $(STATIC): $(LIB_OBJ) app/libcratos.map
@@ -132,7 +145,7 @@ deps-ci: deps
 
 # With deps among the goals, all else waits for it, with make -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(INCLUDES): | deps
+$(INCLUDES) $(SYSCALLS): | deps
 endif
 
 # ---- run, test, check ------------------------------------------------------
@@ -162,14 +175,15 @@ lint:
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 	    --enable=warning,performance,portability \
 	    --include=$(wildcard /usr/include/*-linux-gnu/sys/queue.h) \
-	    -D_GNU_SOURCE -DCRATOS_VERSION='""' -I$(BUILD)/include -I. \
+	    -D_GNU_SOURCE -DCRATOS_VERSION='""' -I$(BUILD)/include \
+	    -I$(BUILD)/gen -I. \
 	    $(ROOMS) cmd
 	clang-tidy --quiet $(LIB_SRC) $(CRATOS_SRC) $(ECHOD_SRC) -- \
 	    $(CPPFLAGS_ALL) -std=c11 2>/dev/null
 	shellcheck tests/run $(wildcard tests/e2e/*.sh) .ci/run
 	mandoc -T lint -W warning $(MAN)
 
-lint: $(INCLUDES)
+lint: $(INCLUDES) $(SYSCALLS)
 
 format:
 	clang-format -i $(C_FILES)

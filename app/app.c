@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app/internal.h"
+#include "errgroup/clock.h"
 
 const char app_key;
 
@@ -24,16 +25,34 @@ static int copy_options(struct app *app, const struct app_options *options)
 
 	while (list[n++])
 		;
-	app->signal_list = calloc(n, sizeof(int));
+	/* With room for two that do something else. */
+	app->signal_list = calloc(n + 2, sizeof(int));
 	if (!app->signal_list)
 		return -ENOMEM;
 	memcpy(app->signal_list, list, n * sizeof(int));
+	n--;
+	if (options->reload_signal)
+		app->signal_list[n++] = options->reload_signal;
+	if (options->report_signal)
+		app->signal_list[n++] = options->report_signal;
 	app->start_timeout_ms = options->start_timeout_ms;
 	app->stop_timeout_ms =
 	    or_default(options->stop_timeout_ms, DEFAULT_STOP_TIMEOUT_MS);
 	app->drain_delay_ms = options->drain_delay_ms;
 	app->registrar_timeout_ms = or_default(options->registrar_timeout_ms,
 	    DEFAULT_REGISTRAR_TIMEOUT_MS);
+	app->registrar_policy = options->registrar_policy;
+	app->registrar_delay_ms =
+	    or_default(options->registrar_delay_ms, DEFAULT_REGISTRAR_DELAY_MS);
+	app->registrar_max_delay_ms =
+	    or_default(options->registrar_max_delay_ms,
+		DEFAULT_REGISTRAR_MAX_DELAY_MS);
+	app->reload_timeout_ms =
+	    or_default(options->reload_timeout_ms, DEFAULT_RELOAD_TIMEOUT_MS);
+	app->reload_fn = options->reload;
+	app->reload_arg = options->reload_arg;
+	app->reload_signal = options->reload_signal;
+	app->report_signal = options->report_signal;
 	if (options->registrar) {
 		app->registrar = *options->registrar;
 		app->has_registrar = app->registrar.register_instance;
@@ -55,16 +74,14 @@ struct app *app_new(const struct app_options *options)
 	app->magic = APP_MAGIC;
 	pthread_mutex_init(&app->lock, NULL);
 	STAILQ_INIT(&app->mail);
+	STAILQ_INIT(&app->due);
+	app->ready_fds[0] = app->ready_fds[1] = -1;
+	app->exit_status = APP_EXIT_FAILED;
 	if (copy_options(app, options ? options : &defaults)) {
 		app_free(&app);
 		errno = ENOMEM;
 	}
 	return app;
-}
-
-static void keep_node(void *node)
-{
-	(void)node; /* the units are freed on their own */
 }
 
 void app_free(struct app **app)
@@ -75,13 +92,17 @@ void app_free(struct app **app)
 		return;
 	*app = NULL;
 	assert(old->magic == APP_MAGIC && !old->running);
-	tdestroy(old->names, keep_node);
-	for (size_t i = 0; i < old->unit_count; i++)
-		unit_free(old->units[i]);
-	free(old->units);
+	/* What still runs may use all of it. */
+	if (old->left_behind)
+		return;
+	reload_free(old);
+	for (size_t i = 0; i < old->units.count; i++)
+		unit_free(old->units.all[i]);
+	units_fini(&old->units);
 	for (int i = 0; i < PHASES; i++)
 		free(old->hooks[i]);
 	instance_free_all(old);
+	status_free(old);
 	free(old->signal_list);
 	free(old->errors);
 	free(old->culprits);
@@ -90,89 +111,227 @@ void app_free(struct app **app)
 	free(old);
 }
 
-static int compare_names(const void *a, const void *b)
+/* ---- lists ---- */
+
+void list_free(const char *const *list)
 {
-	return strcmp(((const struct unit *)a)->name,
-	    ((const struct unit *)b)->name);
+	for (size_t i = 0; list && list[i]; i++)
+		free((char *)list[i]);
+	free((void *)list);
+}
+
+int list_copy(const char *const *list, const char *const **copy)
+{
+	size_t n = 0;
+	char **new;
+
+	while (list && list[n])
+		n++;
+	new = calloc(n + 1, sizeof(*new));
+	*copy = (const char *const *)new;
+	if (!new)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (!(new[i] = strdup(list[i])))
+			return -ENOMEM;
+	return 0;
+}
+
+/* ---- servers ---- */
+
+static int check_names(const struct server *server, const char *const *names)
+{
+	for (; names && *names; names++)
+		if (strlen(*names) >= NAME_SIZE)
+			return error_set(-ENAMETOOLONG,
+			    "server %s comes after one whose name has more "
+			    "than %d bytes: %.40s...",
+			    server->name, NAME_SIZE - 1, *names);
+	return 0;
+}
+
+/* Policies that say two things at once. */
+static int check_policies(const struct server *server)
+{
+	bool always = server->restart.when == SERVER_RESTART_ALWAYS;
+
+	if (always && server->oneshot)
+		return error_set(-EINVAL,
+		    "server %s is a one-shot that is always restarted: it "
+		    "would never be done",
+		    server->name);
+	if (always && server->on_return == SERVER_STOPS_APP)
+		return error_set(-EINVAL,
+		    "server %s is to be restarted and to stop the app when its "
+		    "start returns: which is it?",
+		    server->name);
+	return 0;
 }
 
 static int check_server(const struct server *server)
 {
-	const size_t max = sizeof(((struct error *)0)->origin) - 1;
+	int ret;
 
 	if (!server->name || !*server->name)
 		return error_set(-EINVAL, "a server without a name");
 	if (!server->start)
 		return error_set(-EINVAL, "server %.40s has no start",
 		    server->name);
-	if (strlen(server->name) > max)
+	if (strlen(server->name) >= NAME_SIZE)
 		return error_set(-ENAMETOOLONG,
-		    "the server's name has more than %zu bytes: %.40s...", max,
-		    server->name);
-	if (server->after && server->after[0])
-		return error_set(-ENOTSUP,
-		    "server %s: dependencies are not supported yet",
-		    server->name);
-	return 0;
+		    "the server's name has more than %d bytes: %.40s...",
+		    NAME_SIZE - 1, server->name);
+	ret = check_names(server, server->after);
+	if (!ret)
+		ret = check_names(server, server->wants);
+	return ret ? ret : check_policies(server);
 }
 
-static struct unit *new_unit(struct app *app, const struct server *server)
+static void set_defaults(struct server_restart *restart)
 {
-	size_t size = strlen(server->name) + 1;
-	struct unit *unit = calloc(1, sizeof(*unit) + size);
+	restart->delay_ms =
+	    or_default(restart->delay_ms, DEFAULT_RESTART_DELAY_MS);
+	restart->max_delay_ms =
+	    or_default(restart->max_delay_ms, DEFAULT_RESTART_MAX_DELAY_MS);
+	restart->stable_ms = or_default(restart->stable_ms, DEFAULT_STABLE_MS);
+	restart->window_ms =
+	    or_default(restart->window_ms, DEFAULT_RESTART_WINDOW_MS);
+	if (!restart->limit)
+		restart->limit = DEFAULT_RESTART_LIMIT;
+}
 
-	if (!unit)
-		return NULL;
-	memcpy(unit->name, server->name, size);
-	unit->app = app;
+static int copy_server(struct unit *unit, const struct server *server)
+{
+	int ret;
+
 	unit->server = *server;
 	unit->server.name = unit->name;
-	unit->server.after = NULL;
-	LIST_INIT(&unit->watches);
-	return unit;
+	unit->server.after = unit->server.wants = NULL;
+	set_defaults(&unit->server.restart);
+	ret = list_copy(server->after, &unit->server.after);
+	if (!ret)
+		ret = list_copy(server->wants, &unit->server.wants);
+	if (ret || server->restart.when == SERVER_RESTART_NEVER ||
+	    unit->server.restart.limit < 0)
+		return ret;
+	unit->restarts =
+	    calloc((size_t)unit->server.restart.limit, sizeof(*unit->restarts));
+	return unit->restarts ? 0 : -ENOMEM;
 }
 
-static int insert(struct app *app, struct unit *unit)
+struct unit *unit_new(struct app *app, const struct server *server)
 {
-	struct unit **slot, **units;
+	int ret = check_server(server);
+	struct unit *unit = NULL;
+	size_t size;
 
-	if (app->unit_count == app->unit_size) {
-		size_t size = app->unit_size ? 2 * app->unit_size : 8;
-
-		units = realloc(app->units, size * sizeof(*units));
-		if (!units)
-			return -ENOMEM;
-		app->units = units;
-		app->unit_size = size;
+	if (!ret) {
+		size = strlen(server->name) + 1;
+		unit = calloc(1, sizeof(*unit) + size);
+		ret = unit ? 0 : -ENOMEM;
 	}
-	slot = tsearch(unit, &app->names, compare_names);
+	if (unit) {
+		memcpy(unit->name, server->name, size);
+		memcpy(unit->status.name, server->name, size);
+		unit->status.start_ms = unit->status.stop_ms = -1;
+		unit->status.since_ms = clock_ms();
+		unit->app = app;
+		LIST_INIT(&unit->watches);
+		unit_init_host(unit);
+		ret = copy_server(unit, server);
+	}
+	if (!ret)
+		return unit;
+	if (unit) {
+		unit->server.release = NULL; /* it is the caller's still */
+		unit_free(unit);
+	}
+	errno = -ret;
+	return NULL;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(((const struct unit *)a)->name,
+	    ((const struct unit *)b)->name);
+}
+
+int units_insert(struct units *units, struct unit *unit)
+{
+	struct unit **slot, **all;
+
+	if (units->count == units->size) {
+		size_t size = units->size ? 2 * units->size : 8;
+
+		all = realloc(units->all, size * sizeof(struct unit *));
+		if (!all)
+			return -ENOMEM;
+		units->all = all;
+		units->size = size;
+	}
+	slot = tsearch(unit, &units->names, compare_names);
 	if (!slot)
 		return -ENOMEM;
 	if (*slot != unit)
 		return error_set(-EEXIST, "server %s is there already",
 		    unit->name);
-	app->units[app->unit_count++] = unit;
+	units->all[units->count++] = unit;
 	return 0;
+}
+
+struct unit *units_find(const struct units *units, const char *name)
+{
+	union {
+		struct unit unit;
+		char room[sizeof(struct unit) + NAME_SIZE];
+	} key;
+	struct unit **slot;
+
+	if (!name || strlen(name) >= NAME_SIZE)
+		return NULL;
+	strcpy(key.unit.name, name);
+	slot = tfind(&key.unit, &units->names, compare_names);
+	return slot ? *slot : NULL;
+}
+
+static void keep_node(void *node)
+{
+	(void)node; /* the units are freed on their own */
+}
+
+void units_fini(struct units *units)
+{
+	tdestroy(units->names, keep_node);
+	free(units->all);
+	free(units->links);
+	*units = (struct units){0};
 }
 
 int app_add_server(struct app *app, const struct server *server)
 {
-	struct unit *unit;
-	int ret = check_server(server);
+	struct unit *unit = unit_new(app, server);
+	int ret;
 
-	if (ret)
-		return ret;
-	unit = new_unit(app, server);
 	if (!unit)
-		return -ENOMEM;
+		return -errno;
 	pthread_mutex_lock(&app->lock);
 	ret = app->ran ? error_set(-EALREADY, "server %s comes after app_run",
 			     unit->name)
-		       : insert(app, unit);
+		       : units_insert(&app->units, unit);
 	pthread_mutex_unlock(&app->lock);
-	if (ret)
+	if (ret) {
+		unit->server.release = NULL;
 		unit_free(unit);
+	}
 	return ret;
+}
+
+int app_check(const struct app *app, struct error *err)
+{
+	struct error ignored;
+
+	/* Only what order_use would put in force is written to. */
+	return order_make((struct units *)&app->units, err ? err : &ignored);
 }
 
 int app_add_hook(struct app *app, enum app_phase phase, task_fn *fn, void *arg)

@@ -5,11 +5,15 @@
  *
  * The order is that of kratos:
  *
- *	before-start hooks; all servers start at once; when all are ready:
- *	register, after-start hooks; wait for a signal, app_stop, the end of
- *	the parent context, or the first error; then, whatever it was:
- *	before-stop hooks, deregister, drain delay, all servers stop at once,
- *	after-stop hooks.
+ *	before-start hooks; the servers start, each as soon as those that it
+ *	comes after are ready; when all are ready: register, after-start
+ *	hooks; wait for a signal, app_stop, the end of the parent context, or
+ *	the first error; then, whatever it was: before-stop hooks,
+ *	deregister, drain delay, the servers stop, each as soon as those that
+ *	come after it have; after-stop hooks.
+ *
+ * Meanwhile servers may be restarted, and the app may be reloaded; see struct
+ * server and app_reload.
  *
  * app_run stays on the thread that calls it, which watches signals, deadlines
  * and the servers; every function of the program's runs on another, but for
@@ -21,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include <cratos/context.h>
@@ -49,7 +54,7 @@ struct instance {
  * again before they stop. Both functions get a context with the registrar's
  * timeout; neither keeps the app from stopping. Deregistration follows a
  * registration that succeeded, and one that was cut off, whose outcome nobody
- * knows. An error of the first ends the app.
+ * knows. What a failing registration means is app_options.registrar_policy.
  */
 struct registrar {
 	int (*register_instance)(struct context *ctx,
@@ -57,6 +62,14 @@ struct registrar {
 	int (*deregister_instance)(struct context *ctx,
 	    const struct instance *instance, void *arg);
 	void *arg; /* borrowed until app_free */
+};
+
+enum registrar_policy {
+	REGISTRAR_ONCE, /* one that fails ends the app */
+	/* Tried again until it succeeds; only then the app goes on. */
+	REGISTRAR_RETRY,
+	/* The same, but the app goes on after the first try. */
+	REGISTRAR_RETRY_BESIDE
 };
 
 enum app_phase {
@@ -75,6 +88,8 @@ enum app_state {
 	APP_STATE_REGISTERING,
 	APP_STATE_AFTER_START, /* after-start hooks run */
 	APP_STATE_RUNNING,
+	APP_STATE_RELOADING, /* a new configuration is read and checked */
+	APP_STATE_COMMITTING, /* ... and put in force; then RUNNING again */
 	APP_STATE_BEFORE_STOP, /* before-stop hooks run */
 	APP_STATE_DEREGISTERING,
 	APP_STATE_DRAINING, /* the drain delay passes */
@@ -85,17 +100,27 @@ enum app_state {
 
 enum app_event_type {
 	APP_EVENT_STATE, /* the app is in another state */
-	APP_EVENT_SIGNAL, /* signal: a stop signal came */
+	APP_EVENT_SIGNAL, /* signal: one of the options' came */
+	APP_EVENT_READY, /* app_ready is true from now on */
+	APP_EVENT_UNREADY, /* ... and false */
 	APP_EVENT_SERVER_STARTING, /* server: its start is on its way */
 	APP_EVENT_SERVER_READY, /* server, took_ms, endpoint or NULL */
 	APP_EVENT_SERVER_RETURNED, /* server: start returned 0 */
 	APP_EVENT_SERVER_FAILED, /* server, error: of start or stop */
+	APP_EVENT_SERVER_RESTARTING, /* server: starts again in delay_ms */
+	APP_EVENT_SERVER_LOST, /* server, error: failed for good, and the app
+				  goes on without it */
 	APP_EVENT_SERVER_STOPPING, /* server: its stop is on its way */
 	APP_EVENT_SERVER_STOPPED, /* server, took_ms: stop and start are over */
+	APP_EVENT_SERVER_ADDED, /* server: by a reload */
+	APP_EVENT_SERVER_REMOVED, /* server: by a reload */
 	APP_EVENT_ERROR, /* error: of a hook, the registrar, the app */
+	APP_EVENT_REGISTRAR_RETRY, /* error; tried again in delay_ms */
+	APP_EVENT_RELOADED, /* took_ms: the new configuration is in force */
+	APP_EVENT_RELOAD_REFUSED, /* error: the old one stays in force */
 	APP_EVENT_TIMEOUT, /* error: what is late, at a deadline */
-	APP_EVENT_STUCK, /* error: who does not come back, in which phase; the
-			    process ends after these */
+	APP_EVENT_REPORT, /* text: a line of a report; server or NULL */
+	APP_EVENT_STUCK, /* error: who does not come back, in which phase */
 	APP_EVENT_FORCED /* signal: a second one; the process ends after this */
 };
 
@@ -105,17 +130,28 @@ struct app_event {
 	enum app_state state; /* the app's */
 	struct timespec time; /* CLOCK_REALTIME */
 	int64_t took_ms; /* how long the step took that ends here */
+	int64_t delay_ms; /* until the next try */
 	const char *server; /* NULL if it is not of a server */
+	pid_t pid; /* the server's process, 0 if it has none */
 	const char *endpoint;
 	int signal;
+	const char *text;
 	const struct error *error; /* NULL if there is none */
 };
 
 /* What to do when something does not come back 1 s after the deadline. */
 enum app_stuck {
 	APP_STUCK_EXIT, /* report it, then end the process with status 124 */
-	APP_STUCK_WAIT /* report it, and wait for it for ever */
+	APP_STUCK_WAIT, /* report it, and wait for it for ever */
+	/*
+	 * Report it, and return -ETIMEDOUT from app_run. What still runs then
+	 * goes on with what it was given; app_free frees nothing of that.
+	 */
+	APP_STUCK_RETURN
 };
+
+/* A change that is being prepared; see app_options.reload. */
+struct app_reload;
 
 struct app_options { /* zero is the default everywhere */
 	const char *id; /* NULL: a random UUID */
@@ -138,6 +174,26 @@ struct app_options { /* zero is the default everywhere */
 	    registrar_timeout_ms;
 	const struct registrar *registrar; /* copied */
 	/*
+	 * What a failing registration means; and the delay before the second
+	 * try, which doubles up to the greatest one, less a random part of up to
+	 * a quarter. 0: 1 s and 60 s; less: none.
+	 */
+	enum registrar_policy registrar_policy;
+	int64_t registrar_delay_ms, registrar_max_delay_ms;
+	/*
+	 * Reads the new configuration, as a whole, when a reload was asked
+	 * for, and says through the app_reload_* functions what is to change.
+	 * An error refuses the reload. Runs as a task; its context ends with
+	 * reload_timeout_ms (0: 10 s; less: no limit), which is for the checks
+	 * as well, and when the app stops. NULL: only the servers are asked.
+	 */
+	int (
+	    *reload)(struct context *ctx, struct app_reload *reload, void *arg);
+	void *reload_arg; /* borrowed until app_free */
+	int64_t reload_timeout_ms;
+	/* Signals, 0 for none: one that reloads, one that asks for a report. */
+	int reload_signal, report_signal;
+	/*
 	 * Told of each transition, in order, on the thread of app_run. Signals
 	 * and deadlines wait while it runs.
 	 */
@@ -155,8 +211,11 @@ struct app *app_new(const struct app_options *options);
 /*
  * Adds a server, copied with its texts; its arg is borrowed until app_free.
  * Before app_run. -EINVAL without a name or a start, -ENAMETOOLONG for a name
- * of more than 31 bytes, -EEXIST for one that is taken, -ENOTSUP for one with
- * dependencies, -EALREADY after app_run, -ENOMEM. The words are in error_of().
+ * of more than 31 bytes or a dependency, -EEXIST for one that is taken, -EALREADY
+ * after app_run, -ENOMEM; -EINVAL also for policies that contradict each other: a
+ * one-shot that is always restarted, or one whose return both stops the app and
+ * restarts the server. The words are in error_of(). On error the server, with
+ * its release, is still the program's.
  */
 int app_add_server(struct app *app, const struct server *server);
 
@@ -169,12 +228,21 @@ int app_add_server(struct app *app, const struct server *server);
 int app_add_hook(struct app *app, enum app_phase phase, task_fn *fn, void *arg);
 
 /*
+ * Whether the servers' dependencies hold: 0, -ENOENT for a name that no server
+ * has, -ELOOP for a cycle, -ENOMEM. *err (may be NULL) has the server as origin
+ * and the words, with the path of the cycle. app_run does the same before
+ * anything starts. Before app_run.
+ */
+int app_check(const struct app *app, struct error *err);
+
+/*
  * Runs the app and blocks until it has stopped and all that was started is
  * joined. Returns 0 for a clean end: a signal, app_stop, or a parent that was
  * plainly cancelled. Else the code of the error that caused the stop, or, if
  * nothing failed before, of the first that happened in stopping; *err (may be
  * NULL; zeroed on success) has its origin and text. Signal mask and
- * dispositions are as before when it returns. -EALREADY the second time.
+ * dispositions are as before when it returns. -EALREADY the second time. What
+ * app_check finds ends it before any hook runs.
  *
  * The stop signals are blocked in the calling thread from the first
  * instruction, and taken from a descriptor; delivered to another thread of the
@@ -192,6 +260,50 @@ int app_run(struct app *app, struct error *err);
  * runs nothing and returns 0. Not from a signal handler.
  */
 int app_stop(struct app *app);
+
+/*
+ * Asks for a reload and returns 0 at once; several requests may become one. From
+ * any thread. It happens when the app runs; events tell how it ended. First
+ * app_options.reload reads the configuration; then the new set of servers is
+ * checked as app_check does, and each server that stays and has a reload
+ * function is asked to check; see server_reload_phase. If all agree, the servers
+ * that go are stopped, in order, while those that stay commit; then the new ones
+ * are started, in order. Whatever stays untouched keeps running. If one does
+ * not agree, nothing changes.
+ *
+ * The instance stays as it is, and so does what else the app was made with.
+ */
+int app_reload(struct app *app);
+
+/*
+ * Called by app_options.reload, from its thread: the change has a server more;
+ * has another one in the place of one (stopped, then started, under the same
+ * name); has one less. Errors as app_add_server, and -ENOENT for a name that
+ * is not there, -EBUSY for one that was changed already.
+ */
+int app_reload_add(struct app_reload *reload, const struct server *server);
+int app_reload_replace(struct app_reload *reload, const struct server *server);
+int app_reload_remove(struct app_reload *reload, const char *name);
+
+/* The same: new times, as in app_options; 0 keeps the old one. */
+void app_reload_timeouts(struct app_reload *reload, int64_t stop_timeout_ms,
+    int64_t drain_delay_ms);
+
+/*
+ * The same: config is what servers get by server_reload_config. release (may be
+ * NULL) is called when it is done with: after the next reload, in app_free, or at
+ * once if this reload is refused.
+ */
+void app_reload_config(struct app_reload *reload, void *config,
+    void (*release)(void *config));
+
+/*
+ * Asks for a report, and returns 0 at once. From any thread, while app_run
+ * runs. It comes as events of type APP_EVENT_REPORT: for each server its state,
+ * for how long, what it waits for; for each thread in a function of the program
+ * the system call and the kernel function that it waits in.
+ */
+int app_report(struct app *app);
 
 /*
  * Frees *app and sets it to NULL. Accepts the address of NULL. Not while
@@ -220,8 +332,89 @@ const struct instance *app_instance(const struct app *app);
  */
 const struct error *app_errors(const struct app *app, size_t *count);
 
-/* The words for a state: "before-start hooks", "running". */
+/* Where the app is. From any thread, at any time; does not block. */
+enum app_state app_state(const struct app *app);
+
+/*
+ * Whether the app is ready: all servers are, but for those that have failed for
+ * good and are optional, and nobody has asked it to stop. From any thread.
+ */
+bool app_ready(const struct app *app);
+
+/*
+ * A descriptor that polls POLLIN while the app is ready, and POLLHUP once it
+ * will not be any more, having stopped. It is the app's, made on first use; do not
+ * read or close it. From any thread. A negative errno if it cannot be made.
+ */
+int app_ready_fd(struct app *app);
+
+enum server_state {
+	SERVER_WAITING, /* for the app, or for what it comes after */
+	SERVER_STARTING,
+	SERVER_READY, /* its start runs */
+	SERVER_UP, /* its start has returned 0, or a one-shot is done */
+	SERVER_FAILING, /* its start has ended; stop is to come */
+	SERVER_STOPPING,
+	SERVER_RESTARTING, /* the delay before its next start passes */
+	SERVER_STOPPED,
+	SERVER_LOST /* failed for good, and the app went on */
+};
+
+struct server_status {
+	char name[32];
+	enum server_state state;
+	int64_t since_ms; /* CLOCK_MONOTONIC, when it got there */
+	unsigned restarts;
+	int64_t start_ms, stop_ms; /* how long they took last; -1: not known */
+	pid_t pid; /* 0: none */
+	struct error error; /* the last one; code 0: none */
+};
+
+/*
+ * How the server of that name is, now. From any thread; blocks for moments only.
+ * 0, or -ENOENT and *status is as before.
+ */
+int server_state(const struct app *app, const char *name,
+    struct server_status *status);
+
+/* All of the app, at one moment; the servers in the order they were added. */
+struct app_status {
+	enum app_state state;
+	bool ready;
+	int64_t since_ms; /* CLOCK_MONOTONIC, when it got there */
+	unsigned reloads; /* that were put in force */
+	struct error reload_error; /* why the last was refused; code 0: not */
+	size_t server_count;
+	struct server_status servers[];
+};
+
+/* From any thread. NULL with errno ENOMEM. */
+struct app_status *app_status(const struct app *app);
+
+/* Frees *status and sets it to NULL. Accepts the address of NULL. */
+void app_status_free(struct app_status **status);
+
+/* Exit statuses, as app_exit_status returns them. */
+enum app_exit {
+	APP_EXIT_CLEAN = 0,
+	APP_EXIT_FAILED = 1, /* a server, a hook, the registrar */
+	APP_EXIT_USAGE = 2, /* for the program's own use */
+	APP_EXIT_CONFIG =
+	    78, /* what app_check finds; EX_CONFIG of sysexits.h */
+	APP_EXIT_STUCK = 124, /* something did not come back; as timeout(1) */
+	APP_EXIT_SIGNAL = 128 /* plus n: forced by signal n */
+};
+
+/* The exit status for how app_run went; APP_EXIT_FAILED before. */
+int app_exit_status(const struct app *app);
+
+/*
+ * The words for a state ("before-start hooks", "running"; "waiting") and for an
+ * event ("restarting").
+ */
 const char *app_state_name(enum app_state state);
+const char *server_state_name(enum server_state state);
+const char *app_event_name(enum app_event_type type);
 
 #ifdef __cplusplus
 }

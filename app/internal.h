@@ -1,11 +1,18 @@
 /*
  * What the files of this room share.
  *
- *	app.c    what a program builds before it runs: servers, hooks, options
- *	run.c    the loop: signals, deadlines, the way from state to state
- *	unit.c   a server in its app: start, readiness, watches, stop
- *	step.c   the work between the servers': endpoints, hooks, registrar
- *	report.c errors and events
+ *	app.c     what a program builds before it runs: servers, hooks, options
+ *	run.c     the loop: signals, deadlines, the way from state to state
+ *	unit.c    a server in its app: start, readiness, watches, stop
+ *	watch.c   descriptors that a server has watched
+ *	policy.c  what a server's end means: restart, loss, the app's end
+ *	order.c   dependencies: who comes after whom, cycles
+ *	step.c    the work between the servers': endpoints, hooks, registrar
+ *	reload.c  a new set of servers, checked and put in force
+ *	instance.c what the app is to others
+ *	stuck.c   what does not come back
+ *	report.c  errors, events, reports
+ *	status.c  what is told from any thread: states, readiness, exit status
  *
  * Design notes. Everything that decides happens on one thread, that of
  * app_run, in its loop: it alone moves states. Whatever the program wrote runs
@@ -15,13 +22,22 @@
  * without "guarded by lock" are the loop's alone while app_run runs, or are
  * written by it before it hands over the task that reads them.
  *
- * What is to happen in a stop is accepted before anything starts: stop
- * functions and the hooks of the way down are tasks that are parked, each on a
- * context `turn`, and the loop cancels that when it is their turn. One thread is
+ * Who may start or stop is decided in one place as well: a transition changes
+ * the counts of those that come before and after it (unit.c, count), and whoever
+ * has none left to wait for is put on the list `due`, which the loop works off
+ * before it goes on to the next state (unit_settle).
+ *
+ * What is to happen in a stop is accepted before it can be needed: the hooks of
+ * the way down before anything starts, a server's stop function before its
+ * start. They are tasks that are parked, each on a context `turn`, and the loop
+ * cancels that when it is their turn. One thread is
  * held from the beginning by a task that waits for the stop (`spare`). So a stop
  * needs no thread or memory that could be refused; at worst its functions run
  * one after the other. What was parked in vain is let go as soon as that is
  * known, while the thread is still there.
+ *
+ * What threads other than the loop's may look at, states included, is a copy
+ * under `lock`, which the loop writes with each transition.
  *
  * Lock order: `lock`, then whatever the errgroup room takes.
  */
@@ -44,8 +60,17 @@ enum {
 	PHASES = APP_AFTER_STOP + 1,
 	STATES = APP_STATE_DONE + 1,
 	URL_SIZE = 256,
+	NAME_SIZE = sizeof(((struct error *)0)->origin),
 	DEFAULT_STOP_TIMEOUT_MS = 10000,
 	DEFAULT_REGISTRAR_TIMEOUT_MS = 10000,
+	DEFAULT_RELOAD_TIMEOUT_MS = 10000,
+	DEFAULT_REGISTRAR_DELAY_MS = 1000,
+	DEFAULT_REGISTRAR_MAX_DELAY_MS = 60000,
+	DEFAULT_RESTART_DELAY_MS = 100,
+	DEFAULT_RESTART_MAX_DELAY_MS = 30000,
+	DEFAULT_STABLE_MS = 10000,
+	DEFAULT_RESTART_LIMIT = 5,
+	DEFAULT_RESTART_WINDOW_MS = 10000,
 	GRACE_MS = 1000, /* between the deadline and "stuck" */
 	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
 	REPEAT_MS = 200, /* a second signal forces no sooner after the first */
@@ -61,30 +86,84 @@ enum mail {
 	MAIL_HALTED = 1 << 4 /* stop has */
 };
 
-struct unit {
-	struct server_host host; /* first: the host is the unit */
-	struct app *app;
-	struct server server;
-	_Atomic(char *) endpoint; /* once known; a step's thread sets it */
-	enum unit_state state;
-	bool was_ready, late, stop_called;
+struct link {
+	struct unit *unit;
+	bool need; /* `after`, not `wants` */
+};
+
+/* What a unit comes after, and what comes after it. */
+struct links {
+	struct link *on, *users;
+	size_t on_count, user_count;
+};
+
+/* From a launch until start and stop are over. */
+struct unit_run {
+	bool late, stop_called;
 	bool watched; /* start has returned, its watches serve */
-	int64_t launch_ms, start_deadline_ms;
+	int64_t launch_ms, start_deadline_ms, ready_ms;
 	int64_t stop_ms, stop_deadline_ms, late_ms, stuck_ms;
+	bool stuck_told;
 	/* carries the host; start's; the stop task is parked on turn */
 	struct context *host_ctx, *ctx, *turn;
 	bool parked;
 	/* guarded by app->lock */
-	unsigned mail;
-	STAILQ_ENTRY(unit) mail_link;
+	pid_t start_tid, stop_tid; /* of the threads in these functions */
 	bool begun, revoked, start_over;
 	bool skip_stop; /* parked, but not to be called */
 	bool failed_in_stop; /* an error of it was kept while stopping */
 	bool watch_ended;
 	int64_t ended_ms; /* when the later of start and stop returned */
-	int start_code, watch_code, watch_count;
+	int start_code, watch_code;
+	bool reported; /* the error is one of the app's already */
+	struct error error, stop_error;
+};
+
+struct unit {
+	struct server_host host; /* first: the host is the unit */
+	struct app *app;
+	struct server server;
+	_Atomic(char *) endpoint; /* once known; a step's thread sets it */
+	struct links links, next_links; /* now; when a reload is in force */
+	enum unit_state state;
+	/*
+	 * To be stopped; then to be started again, to be lost, to go for good,
+	 * or nothing of it if the app stops.
+	 */
+	bool leaving, again, losing, removed;
+	bool stays; /* of a reload's thread: it is in the new set, too */
+	bool joined; /* by a reload: its endpoint is asked for when it starts */
+	bool bereft; /* a server that it needs is lost */
+	bool due; /* on app->due */
+	/* How many of links.on it waits for, and of links.users wait for it. */
+	size_t unmet, held;
+	size_t rank; /* of order.c */
+	/* Of policy.c: the last walk that has reached it, and who is next. */
+	unsigned wave;
+	struct unit *wave_next;
+	unsigned attempt; /* restarts since it was stable */
+	int64_t restart_ms; /* when to start again */
+	int64_t *restarts; /* when the last server.restart.limit ones were */
+	unsigned restart_count;
+	struct unit_run run;
+	STAILQ_ENTRY(unit) due_link;
+	/* guarded by app->lock */
+	struct server_status status;
+	unsigned mail;
+	STAILQ_ENTRY(unit) mail_link;
+	int watch_count;
 	LIST_HEAD(, watch) watches;
 	char name[]; /* server.name */
+};
+
+STAILQ_HEAD(unit_list, unit);
+
+/* A set of units, in the order in which they were added. */
+struct units {
+	struct unit **all;
+	size_t count, size;
+	void *names; /* tsearch(3) tree */
+	struct link *links; /* all that the units' links are slices of */
 };
 
 struct watch {
@@ -108,9 +187,13 @@ struct step {
 	bool parked, running, abandoned;
 	/* deadline is its context's; it is left behind when it is overdue */
 	int64_t begin_ms, deadline_ms, overdue_ms;
+	int64_t retry_ms; /* when to try again; 0: not */
+	unsigned attempt;
 	/* guarded by app->lock */
+	pid_t tid; /* of the thread that does it */
 	bool skip, over;
 	int code;
+	struct error error; /* for one that is tried again */
 };
 
 struct app {
@@ -118,18 +201,22 @@ struct app {
 	pthread_mutex_t lock;
 	/* options, copied */
 	int64_t start_timeout_ms, stop_timeout_ms, drain_delay_ms,
-	    registrar_timeout_ms;
+	    registrar_timeout_ms, reload_timeout_ms;
 	struct registrar registrar;
 	bool has_registrar, endpoints_given;
+	enum registrar_policy registrar_policy;
+	int64_t registrar_delay_ms, registrar_max_delay_ms;
+	int (*reload_fn)(struct context *ctx, struct app_reload *reload,
+	    void *arg);
+	void *reload_arg;
+	int reload_signal, report_signal;
 	struct context *parent;
 	int *signal_list;
 	void (*on_event)(const struct app_event *event, void *arg);
 	void *event_arg;
 	enum app_stuck stuck;
-	/* what it runs */
-	struct unit **units;
-	size_t unit_count, unit_size;
-	void *names; /* tsearch(3) tree of the units */
+	/* what it runs; the set is guarded by lock */
+	struct units units;
 	struct hook *hooks[PHASES];
 	size_t hook_count[PHASES];
 	/* instances, the latest last; the others are kept for their readers */
@@ -145,18 +232,35 @@ struct app {
 	int signals_seen; /* 0 or 1: the next one forces */
 	int force_signal; /* 0, or the second, which came too soon */
 	int64_t signal_ms; /* when the first came */
-	size_t ready_count, stopped_count;
+	/* How many are ready or lost, and of how many nothing runs. */
+	size_t settled_count, down_count;
+	struct unit_list due;
+	unsigned wave;
 	struct signals *signals; /* of app_run's frame */
 	struct loop loop;
 	struct source signal_source, forward_source, parent_source;
 	struct errgroup *group;
-	struct context *values, *base, *up; /* parent's values; plus the app;
-					       the way up */
+	/* parent's values; plus the app; until the stop; the way up */
+	struct context *values, *base, *live, *up;
 	struct context *spare; /* a thread waits on it */
 	struct step steps[STATES];
+	struct app_reload *reload; /* in the making */
+	void *config; /* of the last reload */
+	void (*config_release)(void *config);
+	bool left_behind; /* something still runs after app_run */
 	/* guarded by lock */
 	bool ran, running, stop_wanted, stopping, registered;
-	STAILQ_HEAD(, unit) mail;
+	bool reload_wanted, report_wanted;
+	bool ready, ready_over;
+	int ready_fds[2]; /* a pipe, with a byte in it while ready */
+	int exit_status;
+	struct {
+		enum app_state state;
+		int64_t since_ms;
+		unsigned reloads;
+		struct error reload_error;
+	} status;
+	struct unit_list mail;
 	bool woken, step_mail;
 	struct error *errors;
 	struct unit **culprits; /* of the errors; NULL: the app */
@@ -166,6 +270,19 @@ struct app {
 
 /* Key under which contexts carry their app. */
 extern const char app_key;
+
+/* ---- app.c ---- */
+
+/* Copies a NULL-terminated list of texts; NULL is an empty one. 0 or -ENOMEM. */
+int list_copy(const char *const *list, const char *const **copy);
+void list_free(const char *const *list);
+/* A unit of the server; NULL with errno ENOMEM, or EINVAL and words. */
+struct unit *unit_new(struct app *app, const struct server *server);
+/* 0, -ENOMEM, or -EEXIST with words. */
+int units_insert(struct units *units, struct unit *unit);
+struct unit *units_find(const struct units *units, const char *name);
+/* Frees the set, not the units. */
+void units_fini(struct units *units);
 
 /* ---- report.c ---- */
 
@@ -182,24 +299,89 @@ int report_code(struct app *app, struct unit *unit, const char *origin,
     int code);
 void report_event(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t took_ms, const struct error *err);
+void report_delay(struct app *app, enum app_event_type type,
+    const struct unit *unit, int64_t delay_ms, const struct error *err);
 void report_signal(struct app *app, enum app_event_type type, int signal);
 /* Events for the errors that came since; on the loop's thread. */
 void report_new_errors(struct app *app);
 /* "250 ms", "1.5 s". */
 const char *report_duration(int64_t ms, char buffer[static 32]);
+/* All servers and threads, a line each, as events. */
+void report_all(struct app *app);
+/* Where the threads of what is stuck are; deep: with their backtraces. */
+void report_unit_threads(struct unit *unit, bool deep);
+void report_step_thread(struct step *step, bool deep);
+
+/* ---- status.c ---- */
+
+/* On the loop's thread: whether the app is ready may have changed. */
+void status_update_ready(struct app *app);
+/* Readiness is over for good. */
+void status_end_ready(struct app *app);
+void status_free(struct app *app);
+
+/* ---- order.c ---- */
+
+/*
+ * Looks up what the units of a set come after, into next_links. 0, -ENOMEM,
+ * -ENOENT, -ELOOP; *err has the words.
+ */
+int order_make(struct units *units, struct error *err);
+/* Puts next_links in force, and counts anew who waits for whom. */
+void order_use(struct units *units);
 
 /* ---- unit.c ---- */
 
+void unit_init_host(struct unit *unit);
 void unit_free(struct unit *unit);
-void unit_launch(struct unit *unit);
+/* It may have to start or to stop: unit_settle will see. */
+void unit_queue(struct unit *unit);
+void unit_settle(struct unit *unit);
+/* It is to be stopped when it is its turn. */
+void unit_leave(struct unit *unit);
+/* Stops it now, whatever its turn. */
 void unit_stop(struct unit *unit);
+/* The app stops: no restart any more, and no more time than the app has. */
+void unit_end(struct unit *unit);
+void unit_lose(struct unit *unit);
 void unit_read_mail(struct unit *unit, unsigned mail);
 /* The next deadline of the unit after now, INT64_MAX if there is none. */
 int64_t unit_check_deadline(struct unit *unit, int64_t now_ms);
+bool unit_is_stopping(const struct unit *unit);
+/* It is ready, or the app goes on without it. */
+bool unit_is_settled(const struct unit *unit);
 /* The function in which it hangs: "stop" or "start". */
 const char *unit_phase(const struct unit *unit);
+/* Start, or the last watch, is over, and will not be heard of again. */
+void unit_over(struct unit *unit, int code);
+/*
+ * From any thread: start, or a watch, has failed. What may turn out to be none of
+ * the app's errors is left to the loop; others are kept in the order in which
+ * they happen.
+ */
+void unit_keep_failure(struct unit *unit, int code);
 /* Frees what the run made. */
 void unit_release(struct unit *unit);
+
+/* ---- watch.c ---- */
+
+/* server_watch. */
+int watch_add(struct server_host *host, int fd, server_watch_fn *fn, void *arg);
+void watch_drop_all(struct unit *unit);
+
+/* ---- policy.c ---- */
+
+/* Whether its failure may be none of the app's: decided by policy_fail. */
+bool policy_absorbs(const struct unit *unit);
+bool policy_restarts(const struct unit *unit, bool failed);
+/* It has failed, or (NULL) ended, and is to start again. */
+void policy_fail(struct unit *unit, const struct error *err);
+/* It does not come back from a stop after which it was to start again. */
+void policy_stuck(struct unit *unit, const struct error *err);
+/* Something that it needs has failed for good. */
+void policy_bereft(struct unit *unit);
+/* The delay before a try, the first being 0. */
+int64_t policy_delay(unsigned attempt, int64_t delay_ms, int64_t max_delay_ms);
 
 /* ---- step.c ---- */
 
@@ -211,15 +393,62 @@ bool step_is_over(const struct app *app, enum app_state state);
 void step_read_mail(struct app *app);
 int64_t step_check_deadline(struct step *step, int64_t now_ms);
 void step_skip_all(struct app *app);
+/* The app stops: none of the way up has longer than that, or tries again. */
+void step_end_all(struct app *app);
 const char *step_origin(enum app_state state);
+int step_fail(struct step *step, int code);
+/* The way up ended before the step did. */
+int step_cut_off(struct step *step, struct context *up);
+
+/* ---- instance.c ---- */
+
 /* The first instance, from the options; and its end. */
 int instance_init(struct app *app, const struct app_options *options);
 void instance_free_all(struct app *app);
+/* Some endpoint is to be asked for, still or at all. */
+bool instance_asks(const struct app *app, bool still);
+/* Asks the servers for their endpoints; a step's work. */
+int instance_ask_all(struct step *step, struct context *ctx);
+/* Asks one of them. */
+int instance_ask(struct unit *unit);
+
+/* ---- reload.c ---- */
+
+/* The work of two steps. */
+int reload_check(struct step *step, struct context *ctx);
+int reload_commit(struct step *step, struct context *ctx);
+/* The loop's part. Before the first; false if there is none to do. */
+bool reload_begin(struct app *app);
+/* After it: what has come of it. */
+enum app_step_end reload_checked(struct app *app);
+/* Beside the second: the servers that go are stopped. */
+void reload_switch(struct app *app);
+bool reload_is_switched(const struct app *app);
+/* After both. */
+void reload_finish(struct app *app);
+/* Nobody waits for the check any more; false if it has ended well. */
+bool reload_abandon(struct app *app);
+void reload_tell_late(struct app *app);
+/* After the run. */
+void reload_free(struct app *app);
+
+/* ---- stuck.c ---- */
+
+/* Ends the process, and first what the servers have started. */
+_Noreturn void stuck_force(struct app *app, int status);
+/* Something is late: it may be stuck before long. */
+void stuck_prepare(struct app *app);
+/* Reports what is stuck, if nothing else is left. */
+void stuck_check(struct app *app, int64_t now_ms);
+/* What app_run returns when it leaves something behind. */
+struct error stuck_error(const struct app *app);
 
 /* ---- run.c ---- */
 
 /* On the loop's thread: begins the way down, once. */
 void run_request_stop(struct app *app);
+/* Servers may start. */
+bool run_may_start(const struct app *app);
 /* A context with that deadline, INT64_MAX being none; NULL: out of memory. */
 struct context *run_deadline(struct context *parent, int64_t deadline_ms);
 /* From any thread: makes the loop look at its mail. With the lock held. */

@@ -1,11 +1,14 @@
 /* Errors, kept in the order in which they happened, and events. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "app/internal.h"
+#include "app/where.h"
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
 
@@ -46,7 +49,11 @@ void report_error(struct app *app, struct unit *unit, const char *origin,
 	if (err->code == -ECANCELED && is_ending(app))
 		goto out;
 	if (unit && app->stopping)
-		unit->failed_in_stop = true;
+		unit->run.failed_in_stop = true;
+	if (unit) {
+		unit->status.error = *err;
+		error_origin(&unit->status.error, unit->name);
+	}
 	/* Out of memory, the errors after the first few go unrecorded. */
 	if (app->error_count == app->error_size && grow(app))
 		goto out;
@@ -78,15 +85,35 @@ static void tell(struct app *app, struct app_event *event)
 	app->on_event(event, app->event_arg);
 }
 
+static struct app_event event_of(enum app_event_type type,
+    const struct unit *unit, const struct error *err)
+{
+	struct app_event event = {.type = type, .error = err};
+
+	if (!unit)
+		return event;
+	event.server = unit->name;
+	event.endpoint = unit->endpoint;
+	if (unit->server.pid && !lifecycle_is_down(unit->state))
+		event.pid = unit->server.pid(unit->server.arg);
+	return event;
+}
+
 void report_event(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t took_ms, const struct error *err)
 {
-	struct app_event event = {.type = type,
-	    .took_ms = took_ms,
-	    .server = unit ? unit->name : NULL,
-	    .endpoint = unit ? unit->endpoint : NULL,
-	    .error = err};
+	struct app_event event = event_of(type, unit, err);
 
+	event.took_ms = took_ms;
+	tell(app, &event);
+}
+
+void report_delay(struct app *app, enum app_event_type type,
+    const struct unit *unit, int64_t delay_ms, const struct error *err)
+{
+	struct app_event event = event_of(type, unit, err);
+
+	event.delay_ms = delay_ms;
 	tell(app, &event);
 }
 
@@ -116,6 +143,35 @@ void report_new_errors(struct app *app)
 	pthread_mutex_unlock(&app->lock);
 }
 
+const char *app_event_name(enum app_event_type type)
+{
+	static const char *const names[] = {[APP_EVENT_STATE] = "state",
+	    [APP_EVENT_SIGNAL] = "signal",
+	    [APP_EVENT_READY] = "app-ready",
+	    [APP_EVENT_UNREADY] = "app-unready",
+	    [APP_EVENT_SERVER_STARTING] = "starting",
+	    [APP_EVENT_SERVER_READY] = "ready",
+	    [APP_EVENT_SERVER_RETURNED] = "returned",
+	    [APP_EVENT_SERVER_FAILED] = "failed",
+	    [APP_EVENT_SERVER_RESTARTING] = "restarting",
+	    [APP_EVENT_SERVER_LOST] = "lost",
+	    [APP_EVENT_SERVER_STOPPING] = "stopping",
+	    [APP_EVENT_SERVER_STOPPED] = "stopped",
+	    [APP_EVENT_SERVER_ADDED] = "added",
+	    [APP_EVENT_SERVER_REMOVED] = "removed",
+	    [APP_EVENT_ERROR] = "error",
+	    [APP_EVENT_REGISTRAR_RETRY] = "registrar-retry",
+	    [APP_EVENT_RELOADED] = "reloaded",
+	    [APP_EVENT_RELOAD_REFUSED] = "reload-refused",
+	    [APP_EVENT_TIMEOUT] = "timeout",
+	    [APP_EVENT_REPORT] = "report",
+	    [APP_EVENT_STUCK] = "stuck",
+	    [APP_EVENT_FORCED] = "forced"};
+
+	return (size_t)type < sizeof(names) / sizeof(*names) ? names[type]
+							     : "unknown";
+}
+
 const char *report_duration(int64_t ms, char buffer[static 32])
 {
 	if (ms < 1000)
@@ -124,4 +180,151 @@ const char *report_duration(int64_t ms, char buffer[static 32])
 		snprintf(buffer, 32, "%lld.%lld s", (long long)(ms / 1000),
 		    (long long)(ms % 1000 / 100));
 	return buffer;
+}
+
+/* ---- reports ---- */
+
+static void report_line(struct app *app, const struct unit *unit,
+    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void report_line(struct app *app, const struct unit *unit,
+    const char *fmt, ...)
+{
+	struct app_event event = event_of(APP_EVENT_REPORT, unit, NULL);
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	event.text = text;
+	tell(app, &event);
+}
+
+static void report_frames(struct app *app, const struct unit *unit, pid_t tid)
+{
+	void *frames[WHERE_FRAMES];
+	char text[WHERE_TEXT];
+	int count = where_backtrace(tid, frames, WHERE_FRAMES);
+
+	for (int i = 0; i < count; i++) {
+		where_frame(frames[i], text);
+		report_line(app, unit, "  #%d %s", i, text);
+	}
+}
+
+static void report_thread(struct app *app, const struct unit *unit,
+    const char *what, pid_t tid, bool deep)
+{
+	char text[WHERE_TEXT];
+
+	if (!tid)
+		return;
+	where_thread(getpid(), tid, text);
+	report_line(app, unit, "%s in thread %d: %s", what, (int)tid, text);
+	if (deep)
+		report_frames(app, unit, tid);
+}
+
+/* Those of the process that it runs. */
+static void report_process(struct app *app, const struct unit *unit)
+{
+	enum { MAX = 8 };
+	pid_t pid = unit->server.pid && !lifecycle_is_down(unit->state)
+			? unit->server.pid(unit->server.arg)
+			: 0;
+	char text[WHERE_TEXT];
+	pid_t tids[MAX];
+	size_t count = pid ? where_threads(pid, tids, MAX) : 0;
+
+	for (size_t i = 0; i < count && i < MAX; i++) {
+		where_thread(pid, tids[i], text);
+		report_line(app, unit, "pid %d, thread %d: %s", (int)pid,
+		    (int)tids[i], text);
+	}
+	if (count > MAX)
+		report_line(app, unit, "pid %d: %zu threads more", (int)pid,
+		    count - MAX);
+}
+
+void report_unit_threads(struct unit *unit, bool deep)
+{
+	struct app *app = unit->app;
+	pid_t start, stop;
+
+	pthread_mutex_lock(&app->lock);
+	start = unit->run.start_tid;
+	stop = unit->run.stop_tid;
+	pthread_mutex_unlock(&app->lock);
+	report_thread(app, unit, "start", start, deep);
+	report_thread(app, unit, "stop", stop, deep);
+	report_process(app, unit);
+}
+
+void report_step_thread(struct step *step, bool deep)
+{
+	pid_t tid;
+
+	pthread_mutex_lock(&step->app->lock);
+	tid = step->tid;
+	pthread_mutex_unlock(&step->app->lock);
+	report_thread(step->app, NULL, step_origin(step->state), tid, deep);
+}
+
+/* ", waits for a, b": what keeps it from starting, or from stopping. */
+static void list_waits(const struct unit *unit, char *list, size_t size)
+{
+	bool up = unit->state == UNIT_NEW && unit->unmet;
+	bool down = unit->leaving && unit->held && !unit_is_stopping(unit);
+	const struct links *links = &unit->links;
+	size_t count = up ? links->on_count : down ? links->user_count : 0;
+	size_t used = 0;
+
+	*list = '\0';
+	for (size_t i = 0; i < count; i++) {
+		const struct link *link = up ? &links->on[i] : &links->users[i];
+		bool open = up ? !lifecycle_is_ready(link->unit->state)
+			       : !lifecycle_is_down(link->unit->state);
+
+		if (open && used + NAME_SIZE + 16 < size)
+			used +=
+			    (size_t)snprintf(list + used, size - used, "%s%s",
+				used ? ", " : ", waits for ", link->unit->name);
+	}
+}
+
+static void report_unit(struct unit *unit)
+{
+	char since[32], waits[200], restarts[40] = "";
+	struct server_status status;
+
+	pthread_mutex_lock(&unit->app->lock);
+	status = unit->status;
+	pthread_mutex_unlock(&unit->app->lock);
+	list_waits(unit, waits, sizeof(waits));
+	if (status.restarts)
+		snprintf(restarts, sizeof(restarts), ", %u restart%s",
+		    status.restarts, status.restarts == 1 ? "" : "s");
+	report_line(unit->app, unit, "%s for %s%s%s",
+	    server_state_name(status.state),
+	    report_duration(clock_ms() - status.since_ms, since), restarts,
+	    waits);
+	if (status.error.code)
+		report_line(unit->app, unit, "last error: %s",
+		    status.error.text);
+	report_unit_threads(unit, false);
+}
+
+void report_all(struct app *app)
+{
+	char since[32];
+
+	report_line(app, NULL, "%s for %s, %sready: %zu of %zu servers",
+	    app_state_name(app->state),
+	    report_duration(clock_ms() - app->state_ms, since),
+	    app->ready ? "" : "not ", app->settled_count, app->units.count);
+	for (size_t i = 0; i < app->units.count; i++)
+		report_unit(app->units.all[i]);
+	for (int i = 0; i < STATES; i++)
+		if (app->steps[i].running)
+			report_step_thread(&app->steps[i], false);
 }

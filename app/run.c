@@ -33,12 +33,29 @@ void run_wake(struct app *app)
 	loop_wake(&app->loop);
 }
 
-int app_stop(struct app *app)
+static void ask(struct app *app, bool *wanted)
 {
 	pthread_mutex_lock(&app->lock);
-	app->stop_wanted = true;
+	*wanted = true;
 	run_wake(app);
 	pthread_mutex_unlock(&app->lock);
+}
+
+int app_stop(struct app *app)
+{
+	ask(app, &app->stop_wanted);
+	return 0;
+}
+
+int app_reload(struct app *app)
+{
+	ask(app, &app->reload_wanted);
+	return 0;
+}
+
+int app_report(struct app *app)
+{
+	ask(app, &app->report_wanted);
 	return 0;
 }
 
@@ -51,40 +68,25 @@ struct context *run_deadline(struct context *parent, int64_t deadline_ms)
 
 void run_request_stop(struct app *app)
 {
-	struct step *step = &app->steps[app->state];
-
 	if (app->stopping)
 		return;
 	pthread_mutex_lock(&app->lock);
 	app->stopping = true;
 	pthread_mutex_unlock(&app->lock);
+	status_update_ready(app);
 	app->stop_deadline_ms = app->stop_timeout_ms < 0
 				    ? INT64_MAX
 				    : clock_deadline_ms(app->stop_timeout_ms);
-	if (step->running && step->overdue_ms > app->stop_deadline_ms)
-		step->overdue_ms = app->stop_deadline_ms;
+	step_end_all(app);
 	loop_arm(&app->loop, app->stop_deadline_ms);
-	context_cancel(app->up, NULL);
+	context_cancel(app->live, NULL);
 	context_cancel(app->spare, NULL);
-}
-
-/* So that nothing that a server has started outlives the process. */
-static _Noreturn void force(struct app *app, int status)
-{
-	for (size_t i = 0; i < app->unit_count; i++) {
-		struct unit *unit = app->units[i];
-
-		if (unit->server.kill && unit->state != UNIT_NEW &&
-		    unit->state != UNIT_STOPPED)
-			unit->server.kill(unit->server.arg);
-	}
-	_exit(status);
 }
 
 static _Noreturn void force_by_signal(struct app *app, int signal)
 {
 	report_signal(app, APP_EVENT_FORCED, signal);
-	force(app, 128 + signal);
+	stuck_force(app, 128 + signal);
 }
 
 /*
@@ -105,7 +107,11 @@ static void take_second_signal(struct app *app, int signal)
 static void take_signal(struct app *app, int signal)
 {
 	report_signal(app, APP_EVENT_SIGNAL, signal);
-	if (!app->signals_seen) {
+	if (signal == app->reload_signal) {
+		app_reload(app);
+	} else if (signal == app->report_signal) {
+		report_all(app);
+	} else if (!app->signals_seen) {
 		app->signals_seen = 1;
 		app->signal_ms = clock_ms();
 		run_request_stop(app);
@@ -150,10 +156,27 @@ static void parent_ready(struct source *source)
 
 /* ---- from state to state ---- */
 
+bool run_may_start(const struct app *app)
+{
+	return !app->stopping && app->state >= APP_STATE_STARTING &&
+	       app->state <= APP_STATE_COMMITTING;
+}
+
 static void start_servers(struct app *app)
 {
-	for (size_t i = 0; i < app->unit_count && !app->stopping; i++)
-		unit_launch(app->units[i]);
+	for (size_t i = 0; i < app->units.count; i++)
+		unit_queue(app->units.all[i]);
+}
+
+static void settle(struct app *app)
+{
+	struct unit *unit;
+
+	while ((unit = STAILQ_FIRST(&app->due))) {
+		STAILQ_REMOVE_HEAD(&app->due, due_link);
+		unit->due = false;
+		unit_settle(unit);
+	}
 }
 
 static void begin_drain(struct app *app)
@@ -173,8 +196,37 @@ static void stop_servers(struct app *app)
 	if (app->stop_deadline_ms < INT64_MAX - drain_ms)
 		app->stop_deadline_ms += drain_ms;
 	loop_arm(&app->loop, app->stop_deadline_ms);
-	for (size_t i = 0; i < app->unit_count; i++)
-		unit_stop(app->units[i]);
+	for (size_t i = 0; i < app->units.count; i++)
+		unit_end(app->units.all[i]);
+}
+
+/* The time is over: whatever still waits for its turn has waited in vain. */
+static void stop_all_at_once(struct app *app)
+{
+	for (size_t i = 0; i < app->units.count; i++) {
+		struct unit *unit = app->units.all[i];
+
+		if (!lifecycle_is_down(unit->state) && !unit_is_stopping(unit))
+			unit_stop(unit);
+	}
+}
+
+static void begin_reload(struct app *app)
+{
+	pthread_mutex_lock(&app->lock);
+	app->reload_wanted = false;
+	pthread_mutex_unlock(&app->lock);
+	if (reload_begin(app))
+		step_begin(app, APP_STATE_RELOADING);
+}
+
+static void publish_state(struct app *app)
+{
+	pthread_mutex_lock(&app->lock);
+	app->status.state = app->state;
+	app->status.since_ms = app->state_ms;
+	pthread_mutex_unlock(&app->lock);
+	status_update_ready(app);
 }
 
 static void enter(struct app *app, enum app_state state)
@@ -185,12 +237,20 @@ static void enter(struct app *app, enum app_state state)
 	app->state = state;
 	app->state_ms = now_ms;
 	report_event(app, APP_EVENT_STATE, NULL, took_ms, NULL);
+	publish_state(app);
 	switch (state) {
 	case APP_STATE_STARTING:
 		start_servers(app);
 		break;
 	case APP_STATE_AFTER_START:
 		app->announced = true;
+		step_begin(app, state);
+		break;
+	case APP_STATE_RELOADING:
+		begin_reload(app);
+		break;
+	case APP_STATE_COMMITTING:
+		reload_switch(app);
 		step_begin(app, state);
 		break;
 	case APP_STATE_DRAINING:
@@ -213,17 +273,48 @@ static bool any_step_runs(const struct app *app)
 	return false;
 }
 
-static bool is_over(const struct app *app)
+static bool wants_reload(struct app *app)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&app->lock);
+	wanted = app->reload_wanted;
+	pthread_mutex_unlock(&app->lock);
+	return wanted;
+}
+
+/* A check that nobody waits for any more goes on beside the stop. */
+static bool is_checked(struct app *app)
+{
+	struct step *step = &app->steps[APP_STATE_RELOADING];
+
+	if (app->stopping && app->reload && step->running && !step->abandoned &&
+	    reload_abandon(app))
+		step->abandoned = true;
+	return !app->reload || step_is_over(app, APP_STATE_RELOADING);
+}
+
+static bool is_over(struct app *app)
 {
 	switch (app->state) {
 	case APP_STATE_STARTING:
-		return app->stopping || app->ready_count == app->unit_count;
+		return app->stopping || app->settled_count == app->units.count;
 	case APP_STATE_RUNNING:
-		return app->stopping;
+		return app->stopping || wants_reload(app);
+	case APP_STATE_RELOADING:
+		return is_checked(app);
+	case APP_STATE_COMMITTING:
+		return step_is_over(app, APP_STATE_COMMITTING) &&
+		       (app->stopping || reload_is_switched(app));
+	case APP_STATE_BEFORE_STOP:
+		/* What may still register comes before what takes it back. */
+		return step_is_over(app, app->state) &&
+		       (!app->steps[APP_STATE_REGISTERING].running ||
+			   app->steps[APP_STATE_REGISTERING].abandoned);
 	case APP_STATE_DRAINING:
 		return app->drained;
 	case APP_STATE_STOPPING:
-		return app->stopped_count == app->unit_count;
+		return app->down_count == app->units.count;
 	case APP_STATE_AFTER_STOP:
 		return !any_step_runs(app);
 	case APP_STATE_DONE:
@@ -233,26 +324,38 @@ static bool is_over(const struct app *app)
 	}
 }
 
+static enum app_step_end end_of(struct app *app)
+{
+	if (app->state == APP_STATE_RELOADING)
+		return reload_checked(app);
+	return app->stopping ? APP_LEAVE : APP_GO;
+}
+
 static void advance(struct app *app)
 {
-	while (is_over(app))
-		enter(app, lifecycle_app(app->state,
-			       app->stopping ? APP_LEAVE : APP_GO));
+	for (settle(app); is_over(app); settle(app)) {
+		enum app_step_end end = end_of(app);
+
+		if (app->state == APP_STATE_COMMITTING && end == APP_GO)
+			reload_finish(app);
+		enter(app, lifecycle_app(app->state, end));
+	}
 }
 
 /* ---- mail ---- */
 
 static void read_mail(struct app *app)
 {
-	STAILQ_HEAD(, unit) mail = STAILQ_HEAD_INITIALIZER(mail);
-	bool stop_wanted, step_mail;
+	struct unit_list mail = STAILQ_HEAD_INITIALIZER(mail);
+	bool stop_wanted, report_wanted, step_mail;
 
 	pthread_mutex_lock(&app->lock);
 	app->woken = false;
 	STAILQ_CONCAT(&mail, &app->mail);
 	stop_wanted = app->stop_wanted;
+	report_wanted = app->report_wanted;
 	step_mail = app->step_mail;
-	app->step_mail = false;
+	app->report_wanted = app->step_mail = false;
 	pthread_mutex_unlock(&app->lock);
 	if (stop_wanted)
 		run_request_stop(app);
@@ -269,6 +372,8 @@ static void read_mail(struct app *app)
 	}
 	if (step_mail)
 		step_read_mail(app);
+	if (report_wanted)
+		report_all(app);
 }
 
 /* ---- deadlines ---- */
@@ -278,10 +383,10 @@ static void list_not_ready(const struct app *app, char *list, size_t size)
 	size_t used = 0, left = 0;
 
 	*list = '\0';
-	for (size_t i = 0; i < app->unit_count; i++) {
-		const struct unit *unit = app->units[i];
+	for (size_t i = 0; i < app->units.count; i++) {
+		const struct unit *unit = app->units.all[i];
 
-		if (unit->was_ready)
+		if (unit_is_settled(unit))
 			continue;
 		if (used + strlen(unit->name) + 24 > size) {
 			left++;
@@ -294,12 +399,20 @@ static void list_not_ready(const struct app *app, char *list, size_t size)
 		snprintf(list + used, size - used, " and %zu more", left);
 }
 
+/* One that waits for another is not the one to name. */
 static struct unit *first_not_ready(struct app *app)
 {
-	for (size_t i = 0; i < app->unit_count; i++)
-		if (!app->units[i]->was_ready)
-			return app->units[i];
-	return NULL;
+	struct unit *waits = NULL;
+
+	for (size_t i = 0; i < app->units.count; i++) {
+		struct unit *unit = app->units.all[i];
+
+		if (!unit_is_settled(unit) && unit->state != UNIT_NEW)
+			return unit;
+		if (!unit_is_settled(unit) && !waits)
+			waits = unit;
+	}
+	return waits;
 }
 
 static void start_timed_out(struct app *app)
@@ -317,64 +430,6 @@ static void start_timed_out(struct app *app)
 	}
 	report_code(app, unit, step_origin(app->state), -ETIMEDOUT);
 	run_request_stop(app);
-}
-
-static bool unit_is_late(const struct unit *unit)
-{
-	return unit->late && unit->state != UNIT_STOPPED;
-}
-
-/* How many do not come back, and whether all else is over. */
-static bool all_stuck(const struct app *app, int64_t now_ms)
-{
-	size_t stuck = 0, open = app->unit_count - app->stopped_count;
-
-	if (app->state < APP_STATE_STOPPING)
-		return false;
-	for (size_t i = 0; i < app->unit_count; i++) {
-		const struct unit *unit = app->units[i];
-
-		stuck += unit_is_late(unit) && now_ms >= unit->stuck_ms;
-	}
-	for (int i = 0; i < STATES; i++) {
-		const struct step *step = &app->steps[i];
-
-		open += step->running;
-		stuck += step->running && step->abandoned &&
-			 now_ms - step->overdue_ms >= GRACE_MS;
-	}
-	return stuck && stuck == open;
-}
-
-static void tell_stuck(struct app *app, struct unit *unit, const char *origin,
-    const char *phase, int64_t ms)
-{
-	struct error err;
-	char since[32];
-
-	error_set(-ETIMEDOUT, "stuck in %s for %s", phase,
-	    report_duration(ms, since));
-	err = error_of(-ETIMEDOUT);
-	report_error(app, unit, origin, &err);
-	error_origin(&err, unit ? unit->name : origin);
-	report_event(app, APP_EVENT_STUCK, unit, ms, &err);
-}
-
-static void report_stuck(struct app *app, int64_t now_ms)
-{
-	app->stuck_told = true;
-	for (int i = 0; i < STATES; i++)
-		if (app->steps[i].running)
-			tell_stuck(app, NULL, step_origin((enum app_state)i),
-			    app_state_name((enum app_state)i),
-			    now_ms - app->steps[i].begin_ms);
-	for (size_t i = 0; i < app->unit_count; i++)
-		if (unit_is_late(app->units[i]))
-			tell_stuck(app, app->units[i], NULL,
-			    unit_phase(app->units[i]),
-			    now_ms - app->units[i]->stop_ms);
-	if (app->stuck == APP_STUCK_EXIT)
-		force(app, EXIT_STUCK);
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -400,15 +455,20 @@ static void check_deadlines(struct app *app)
 	for (int i = 0; i < STATES; i++)
 		next_ms =
 		    least(next_ms, step_check_deadline(&app->steps[i], now_ms));
-	for (size_t i = 0; i < app->unit_count; i++)
-		next_ms =
-		    least(next_ms, unit_check_deadline(app->units[i], now_ms));
+	for (size_t i = 0; i < app->units.count; i++)
+		next_ms = least(next_ms,
+		    unit_check_deadline(app->units.all[i], now_ms));
+	if (app->state == APP_STATE_STOPPING) {
+		if (now_ms >= app->stop_deadline_ms)
+			stop_all_at_once(app);
+		else
+			next_ms = least(next_ms, app->stop_deadline_ms);
+	}
 	if (app->state == APP_STATE_DRAINING && !app->drained) {
 		app->drained = now_ms >= app->drain_end_ms;
 		next_ms = least(next_ms, app->drain_end_ms);
 	}
-	if (!app->stuck_told && all_stuck(app, now_ms))
-		report_stuck(app, now_ms);
+	stuck_check(app, now_ms);
 	loop_arm(&app->loop, next_ms);
 }
 
@@ -450,9 +510,10 @@ static int make_contexts(struct app *app)
 	app->start_deadline_ms = app->start_timeout_ms > 0
 				     ? clock_deadline_ms(app->start_timeout_ms)
 				     : INT64_MAX;
-	app->up = app->start_timeout_ms > 0
-		      ? context_with_deadline(app->base, app->start_deadline_ms)
-		      : context_with_cancel(app->base);
+	app->live = context_with_cancel(app->base);
+	if (!app->live)
+		return -errno;
+	app->up = run_deadline(app->live, app->start_deadline_ms);
 	return app->up ? 0 : -errno;
 }
 
@@ -476,12 +537,28 @@ static int make_group(struct app *app)
 	return errgroup_go(app->group, spare_task, app);
 }
 
-static int init(struct app *app)
+/* Before anything starts, or any hook runs. */
+static int check_order(struct app *app, struct error *err)
+{
+	int ret = app_check(app, err);
+
+	if (ret == -ENOENT || ret == -ELOOP)
+		app->exit_status = APP_EXIT_CONFIG;
+	if (!ret) {
+		order_use(&app->units);
+		app->down_count = app->units.count;
+	}
+	return ret;
+}
+
+static int init(struct app *app, struct error *err)
 {
 	int ret = loop_init(&app->loop);
 
 	if (!ret)
 		ret = report_init(app);
+	if (!ret)
+		ret = check_order(app, err);
 	if (!ret)
 		ret = signals_init(app->signals);
 	if (!ret)
@@ -507,10 +584,11 @@ static void fini(struct app *app)
 	errgroup_free(&app->group);
 	for (int i = 0; i < STATES; i++)
 		context_free(&app->steps[i].turn);
-	for (size_t i = 0; i < app->unit_count; i++)
-		unit_release(app->units[i]);
+	for (size_t i = 0; i < app->units.count; i++)
+		unit_release(app->units.all[i]);
 	context_free(&app->spare);
 	context_free(&app->up);
+	context_free(&app->live);
 	context_free(&app->base);
 	context_free(&app->values);
 	loop_fini(&app->loop);
@@ -539,7 +617,7 @@ static void run(struct app *app)
 			check_deadlines(app);
 		report_new_errors(app);
 		advance(app);
-		if (app->state == APP_STATE_DONE)
+		if (app->state == APP_STATE_DONE || app->left_behind)
 			break;
 		loop_poll(&app->loop);
 	}
@@ -563,20 +641,34 @@ static int claim(struct app *app, bool *stopped)
 static struct error run_claimed(struct app *app)
 {
 	struct error result = {0};
-	int ret = init(app);
+	int ret = init(app, &result);
 
-	if (ret) {
-		result = error_of(ret);
-		error_origin(&result, "app");
-		if (app->error_size)
-			report_error(app, NULL, "app", &result);
-	} else {
+	if (!ret) {
 		set_running(app, true);
 		run(app);
 		set_running(app, false);
+		if (app->left_behind)
+			return stuck_error(app);
+	} else {
+		if (!result.code) {
+			result = error_of(ret);
+			error_origin(&result, "app");
+		}
+		if (app->error_size)
+			report_error(app, NULL, result.origin, &result);
 	}
 	fini(app);
 	return app->error_count ? app->errors[0] : result;
+}
+
+static void set_exit_status(struct app *app, int code)
+{
+	pthread_mutex_lock(&app->lock);
+	if (app->stuck_told)
+		app->exit_status = APP_EXIT_STUCK;
+	else if (app->exit_status != APP_EXIT_CONFIG)
+		app->exit_status = code ? APP_EXIT_FAILED : APP_EXIT_CLEAN;
+	pthread_mutex_unlock(&app->lock);
 }
 
 int app_run(struct app *app, struct error *err)
@@ -596,6 +688,10 @@ int app_run(struct app *app, struct error *err)
 		app->signals = &signals; /* cppcheck-suppress autoVariables */
 		result = run_claimed(app);
 		app->signals = NULL;
+	}
+	if (ret != -EALREADY) {
+		status_end_ready(app);
+		set_exit_status(app, result.code);
 	}
 	signals_fini(&signals);
 	if (err)

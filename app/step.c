@@ -1,153 +1,34 @@
 /*
- * The work between that of the servers: endpoints and the instance, hooks, the
- * registrar. Each state that has such work has a step; it runs as one task and
- * tells by mail that it is over.
+ * The work between that of the servers: endpoints, hooks, the registrar, reloads.
+ * Each state that has such work has a step; it runs as one task and tells by
+ * mail that it is over.
  *
  * Design notes. Steps of the way up get a context that ends with the way up.
  * Those of the way down are parked before anything starts, and get a context
  * with the deadline of the stop. A step that does not return a moment after its
  * deadline is abandoned: the app goes on without it, and waits for it again at
  * its end.
+ *
+ * A registration that is tried again holds no thread while it waits: each try
+ * is a task, and the loop begins the next one when it is due. With
+ * REGISTRAR_RETRY_BESIDE the tries go on in later states. Deregistration comes
+ * after the last try has returned or was abandoned: before-stop hooks, the
+ * state before, wait for that.
  */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+#include <unistd.h>
 
 #include "app/internal.h"
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
 
-struct app_instance {
-	struct instance public;
-	const char **endpoints;
-	struct app_instance *older;
-};
+/* ---- what steps do ---- */
 
-/* ---- the instance ---- */
-
-static void publish(struct app *app, struct app_instance *instance)
-{
-	instance->older = atomic_load(&app->instance);
-	atomic_store(&app->instance, instance);
-}
-
-/* The same instance with the endpoints that are known by now. */
-static int update_instance(struct app *app)
-{
-	struct app_instance *old = atomic_load(&app->instance);
-	struct app_instance *instance = calloc(1, sizeof(*instance));
-	size_t n = 0;
-
-	if (!instance)
-		return -ENOMEM;
-	instance->endpoints =
-	    calloc(app->unit_count + 1, sizeof(*instance->endpoints));
-	if (!instance->endpoints) {
-		free(instance);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < app->unit_count; i++)
-		if (app->units[i]->endpoint)
-			instance->endpoints[n++] = app->units[i]->endpoint;
-	instance->public = old->public;
-	instance->public.endpoints = instance->endpoints;
-	publish(app, instance);
-	return 0;
-}
-
-static void free_list(const char *const *list)
-{
-	for (size_t i = 0; list && list[i]; i++)
-		free((char *)list[i]);
-	free((void *)list);
-}
-
-static int copy_list(const char *const *list, const char *const **copy)
-{
-	size_t n = 0;
-	char **new;
-
-	while (list && list[n])
-		n++;
-	new = calloc(n + 1, sizeof(*new));
-	*copy = (const char *const *)new;
-	if (!new)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		if (!(new[i] = strdup(list[i])))
-			return -ENOMEM;
-	return 0;
-}
-
-/* A random UUID, version 4. */
-static char *new_id(void)
-{
-	unsigned char r[16];
-	char *id = malloc(37);
-
-	if (!id || getrandom(r, sizeof(r), 0) != sizeof(r)) {
-		free(id);
-		return NULL;
-	}
-	r[6] = (unsigned char)((r[6] & 0x0f) | 0x40);
-	r[8] = (unsigned char)((r[8] & 0x3f) | 0x80);
-	snprintf(id, 37,
-	    "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-	    r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10],
-	    r[11], r[12], r[13], r[14], r[15]);
-	return id;
-}
-
-int instance_init(struct app *app, const struct app_options *options)
-{
-	struct app_instance *instance = calloc(1, sizeof(*instance));
-	struct instance *public;
-
-	if (!instance)
-		return -ENOMEM;
-	publish(app, instance);
-	public = &instance->public;
-	public->id = options->id ? strdup(options->id) : new_id();
-	public->name = strdup(options->name ? options->name : "");
-	public->version = strdup(options->version ? options->version : "");
-	if (!public->id || !public->name || !public->version)
-		return -ENOMEM;
-	if (copy_list(options->metadata, &public->metadata))
-		return -ENOMEM;
-	app->endpoints_given = options->endpoints != NULL;
-	return copy_list(options->endpoints, &public->endpoints);
-}
-
-void instance_free_all(struct app *app)
-{
-	struct app_instance *instance = atomic_load(&app->instance);
-
-	while (instance && instance->older) {
-		struct app_instance *older = instance->older;
-
-		free(instance->endpoints);
-		free(instance);
-		instance = older;
-	}
-	if (!instance)
-		return;
-	free((char *)instance->public.id);
-	free((char *)instance->public.name);
-	free((char *)instance->public.version);
-	free_list(instance->public.metadata);
-	free_list(instance->public.endpoints);
-	free(instance);
-}
-
-const struct instance *app_instance(const struct app *app)
-{
-	return &atomic_load(&app->instance)->public;
-}
-
-static int fail(struct step *step, int code)
+int step_fail(struct step *step, int code)
 {
 	return report_code(step->app, NULL, step_origin(step->state), code);
 }
@@ -156,7 +37,7 @@ static int fail(struct step *step, int code)
  * The way up ended before the step did. If the loop has not seen yet that the
  * time to start is over, it will not say so after this step's failure.
  */
-static int cut_off(struct step *step, struct context *up)
+int step_cut_off(struct step *step, struct context *up)
 {
 	int code = context_err(up);
 	bool stopping;
@@ -167,65 +48,8 @@ static int cut_off(struct step *step, struct context *up)
 	if (code != -ETIMEDOUT || stopping)
 		return code;
 	error_set(code, "start is not done in time");
-	return fail(step, code);
+	return step_fail(step, code);
 }
-
-/* Asks one server for its endpoint; -EAGAIN is for later. */
-static int ask_endpoint(struct unit *unit)
-{
-	char url[URL_SIZE] = "";
-	int ret;
-
-	if (!unit->server.endpoint || unit->endpoint)
-		return 0;
-	error_thread.code = 0;
-	ret = unit->server.endpoint(unit->server.arg, url, sizeof(url));
-	assert(ret <= 0);
-	if (ret == -EAGAIN)
-		return 0;
-	if (!ret) {
-		unit->endpoint = strdup(url);
-		ret = unit->endpoint ? 0 : -ENOMEM;
-	}
-	if (ret)
-		report_code(unit->app, unit, NULL, ret);
-	return ret;
-}
-
-static int ask_endpoints(struct step *step, struct context *ctx)
-{
-	struct app *app = step->app;
-	int ret = 0;
-
-	for (size_t i = 0; i < app->unit_count; i++) {
-		if (context_err(ctx))
-			return cut_off(step, ctx);
-		ret = ask_endpoint(app->units[i]);
-		if (ret)
-			return ret;
-	}
-	if (!app->endpoints_given && (ret = update_instance(app)))
-		fail(step, ret);
-	return ret;
-}
-
-static bool asks_later(const struct app *app)
-{
-	for (size_t i = 0; i < app->unit_count; i++)
-		if (app->units[i]->server.endpoint && !app->units[i]->endpoint)
-			return true;
-	return false;
-}
-
-static bool has_endpoints(const struct app *app)
-{
-	for (size_t i = 0; i < app->unit_count; i++)
-		if (app->units[i]->server.endpoint)
-			return true;
-	return false;
-}
-
-/* ---- what steps do ---- */
 
 static int run_hook(struct step *step, const struct hook *hook,
     struct context *ctx)
@@ -235,7 +59,7 @@ static int run_hook(struct step *step, const struct hook *hook,
 	error_thread.code = 0; /* the words of the hook before are not its */
 	code = hook->fn(ctx, hook->arg);
 	assert(code <= 0);
-	return code ? fail(step, code) : 0;
+	return code ? step_fail(step, code) : 0;
 }
 
 static int hooks_up(struct step *step, struct context *ctx)
@@ -247,7 +71,7 @@ static int hooks_up(struct step *step, struct context *ctx)
 
 	for (size_t i = 0; i < step->app->hook_count[phase] && !code; i++) {
 		if (context_err(ctx))
-			return cut_off(step, ctx);
+			return step_cut_off(step, ctx);
 		code = run_hook(step, &step->app->hooks[phase][i], ctx);
 	}
 	return code;
@@ -273,25 +97,32 @@ static int call_registrar(struct step *step, struct context *ctx,
 	error_thread.code = 0;
 	code = fn(ctx, app_instance(app), app->registrar.arg);
 	assert(code <= 0);
-	return code ? fail(step, code) : 0;
+	return code;
+}
+
+static bool tries_again(const struct app *app)
+{
+	return app->registrar_policy != REGISTRAR_ONCE;
 }
 
 static int do_register(struct step *step, struct context *up)
 {
 	struct app *app = step->app;
 	struct context *ctx;
-	int code = asks_later(app) ? ask_endpoints(step, up) : 0;
+	int code = instance_asks(app, true) ? instance_ask_all(step, up) : 0;
 
 	if (code || !app->has_registrar)
 		return code;
-	ctx = app->registrar_timeout_ms > 0
-		  ? context_with_deadline(up, step->deadline_ms)
-		  : context_with_cancel(up);
+	ctx = run_deadline(up,
+	    app->registrar_timeout_ms > 0 ? step->deadline_ms : INT64_MAX);
 	if (!ctx)
-		return fail(step, -errno);
+		return step_fail(step, -errno);
 	code = call_registrar(step, ctx, app->registrar.register_instance);
+	if (code && !tries_again(app))
+		step_fail(step, code);
 	pthread_mutex_lock(&app->lock);
-	app->registered = !code || code == -ETIMEDOUT || code == -ECANCELED;
+	step->error = error_of(code);
+	app->registered |= !code || code == -ETIMEDOUT || code == -ECANCELED;
 	pthread_mutex_unlock(&app->lock);
 	context_free(&ctx);
 	return code;
@@ -299,20 +130,25 @@ static int do_register(struct step *step, struct context *up)
 
 static int do_deregister(struct step *step, struct context *ctx)
 {
+	int code;
+
 	if (!step->app->registrar.deregister_instance)
 		return 0;
-	return call_registrar(step, ctx,
-	    step->app->registrar.deregister_instance);
+	code =
+	    call_registrar(step, ctx, step->app->registrar.deregister_instance);
+	return code ? step_fail(step, code) : 0;
 }
 
 static const struct {
 	const char *origin;
 	int (*run)(struct step *step, struct context *ctx);
 } works[STATES] = {
-    [APP_STATE_PREPARING] = {"endpoints", ask_endpoints},
+    [APP_STATE_PREPARING] = {"endpoints", instance_ask_all},
     [APP_STATE_BEFORE_START] = {"before-start hook", hooks_up},
     [APP_STATE_REGISTERING] = {"registrar", do_register},
     [APP_STATE_AFTER_START] = {"after-start hook", hooks_up},
+    [APP_STATE_RELOADING] = {"reload", reload_check},
+    [APP_STATE_COMMITTING] = {"reload", reload_commit},
     [APP_STATE_BEFORE_STOP] = {"before-stop hook", hooks_down},
     [APP_STATE_DEREGISTERING] = {"registrar", do_deregister},
     [APP_STATE_AFTER_STOP] = {"after-stop hook", hooks_down},
@@ -329,17 +165,25 @@ static bool is_way_up(enum app_state state)
 	return state < APP_STATE_RUNNING;
 }
 
+static bool is_way_down(enum app_state state)
+{
+	return state >= APP_STATE_BEFORE_STOP;
+}
+
 static bool has_work(const struct app *app, enum app_state state)
 {
 	switch (state) {
 	case APP_STATE_PREPARING:
-		return has_endpoints(app);
+		return instance_asks(app, false);
 	case APP_STATE_BEFORE_START:
 		return app->hook_count[APP_BEFORE_START];
 	case APP_STATE_REGISTERING:
-		return app->has_registrar || asks_later(app);
+		return app->has_registrar || instance_asks(app, true);
 	case APP_STATE_AFTER_START:
 		return app->hook_count[APP_AFTER_START];
+	case APP_STATE_RELOADING:
+	case APP_STATE_COMMITTING:
+		return true;
 	case APP_STATE_BEFORE_STOP:
 		return app->hook_count[APP_BEFORE_STOP];
 	case APP_STATE_DEREGISTERING:
@@ -353,17 +197,30 @@ static bool has_work(const struct app *app, enum app_state state)
 
 /* ---- how they run ---- */
 
-static int run_work(struct step *step)
+static struct context *parent_of(const struct step *step)
 {
 	struct app *app = step->app;
+
+	if (is_way_down(step->state))
+		return app->base;
+	if (!is_way_up(step->state) ||
+	    (step->state == APP_STATE_REGISTERING &&
+		app->registrar_policy == REGISTRAR_RETRY_BESIDE))
+		return app->live;
+	return app->up;
+}
+
+static int run_work(struct step *step)
+{
+	struct context *parent = parent_of(step);
 	struct context *ctx;
 	int code;
 
 	if (is_way_up(step->state))
-		return works[step->state].run(step, app->up);
+		return works[step->state].run(step, parent);
 	/* Out of memory, the step has to do without its deadline. */
-	ctx = run_deadline(app->base, step->deadline_ms);
-	code = works[step->state].run(step, ctx ? ctx : app->base);
+	ctx = run_deadline(parent, step->deadline_ms);
+	code = works[step->state].run(step, ctx ? ctx : parent);
 	context_free(&ctx);
 	return code;
 }
@@ -378,11 +235,13 @@ static int step_task(struct context *unused, void *arg)
 	(void)unused;
 	pthread_mutex_lock(&app->lock);
 	skip = step->skip;
+	step->tid = gettid();
 	pthread_mutex_unlock(&app->lock);
 	if (skip)
 		return 0;
 	code = run_work(step);
 	pthread_mutex_lock(&app->lock);
+	step->tid = 0;
 	step->code = code;
 	step->over = true;
 	app->step_mail = true;
@@ -400,7 +259,7 @@ int step_park_all(struct app *app)
 
 		step->app = app;
 		step->state = (enum app_state)i;
-		if (is_way_up(step->state) || !has_work(app, step->state))
+		if (!is_way_down(step->state) || !has_work(app, step->state))
 			continue;
 		step->turn = context_with_cancel(app->base);
 		ret = step->turn
@@ -412,21 +271,62 @@ int step_park_all(struct app *app)
 	return ret;
 }
 
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+	return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static int64_t deadline_of(const struct app *app, enum app_state state)
 {
-	int64_t deadline_ms = INT64_MAX, own_ms, least_ms;
+	int64_t deadline_ms = INT64_MAX, own_ms;
 
 	if (state == APP_STATE_REGISTERING || state == APP_STATE_DEREGISTERING)
 		if (app->has_registrar && app->registrar_timeout_ms > 0)
 			deadline_ms =
 			    clock_deadline_ms(app->registrar_timeout_ms);
-	if (is_way_up(state))
+	if (state == APP_STATE_RELOADING || state == APP_STATE_COMMITTING)
+		if (app->reload_timeout_ms > 0)
+			deadline_ms = clock_deadline_ms(app->reload_timeout_ms);
+	if (!is_way_down(state))
 		return deadline_ms;
 	own_ms = app->stop_deadline_ms;
-	least_ms = clock_deadline_ms(SLACK_MS);
-	if (own_ms < least_ms)
-		own_ms = least_ms;
-	return own_ms < deadline_ms ? own_ms : deadline_ms;
+	if (own_ms < clock_deadline_ms(SLACK_MS))
+		own_ms = clock_deadline_ms(SLACK_MS);
+	return earlier(own_ms, deadline_ms);
+}
+
+/* Nothing was registered: the thread that is parked for it is let go. */
+static bool is_idle(struct step *step)
+{
+	struct app *app = step->app;
+
+	if (step->state != APP_STATE_DEREGISTERING)
+		return false;
+	pthread_mutex_lock(&app->lock);
+	step->skip = !app->registered;
+	pthread_mutex_unlock(&app->lock);
+	if (step->skip)
+		context_cancel(step->turn, NULL);
+	return step->skip;
+}
+
+/* A state may come, and a step be tried, more than once. */
+static void reset(struct step *step)
+{
+	struct app *app = step->app;
+
+	step->begin_ms = clock_ms();
+	step->deadline_ms = deadline_of(app, step->state);
+	step->overdue_ms = step->deadline_ms < INT64_MAX - SLACK_MS
+			       ? step->deadline_ms + SLACK_MS
+			       : INT64_MAX;
+	step->retry_ms = 0;
+	step->abandoned = false;
+	pthread_mutex_lock(&app->lock);
+	step->over = false;
+	step->code = 0;
+	pthread_mutex_unlock(&app->lock);
+	step->running = true;
 }
 
 void step_begin(struct app *app, enum app_state state)
@@ -434,82 +334,136 @@ void step_begin(struct app *app, enum app_state state)
 	struct step *step = &app->steps[state];
 	int ret;
 
-	if (!has_work(app, state))
+	if (!has_work(app, state) || is_idle(step))
 		return;
-	if (state == APP_STATE_DEREGISTERING) {
-		pthread_mutex_lock(&app->lock);
-		step->skip = !app->registered;
-		pthread_mutex_unlock(&app->lock);
-		if (step->skip) {
-			context_cancel(step->turn, NULL);
-			return;
-		}
-	}
-	step->begin_ms = clock_ms();
-	step->deadline_ms = deadline_of(app, state);
-	step->overdue_ms = step->deadline_ms < INT64_MAX - SLACK_MS
-			       ? step->deadline_ms + SLACK_MS
-			       : INT64_MAX;
-	step->running = true;
-	if (is_way_up(state)) {
+	reset(step);
+	if (is_way_down(state)) {
+		context_cancel(step->turn, NULL);
+	} else {
 		ret = errgroup_go_named(app->group, step_origin(state),
 		    step_task, step);
 		if (ret) {
 			step->running = false;
-			fail(step, ret);
+			step_fail(step, ret);
 			run_request_stop(app);
 			return;
 		}
-	} else {
-		context_cancel(step->turn, NULL);
 	}
 	loop_arm(&app->loop, step->overdue_ms);
+}
+
+static bool is_beside(const struct step *step)
+{
+	return step->state == APP_STATE_REGISTERING &&
+	       step->app->registrar_policy == REGISTRAR_RETRY_BESIDE &&
+	       (step->attempt || step->abandoned);
 }
 
 bool step_is_over(const struct app *app, enum app_state state)
 {
 	const struct step *step = &app->steps[state];
 
+	if (app->stopping || is_beside(step))
+		return !step->running || step->abandoned || is_beside(step);
+	/* One that hangs may yet come back, and is to be tried again. */
+	if (state == APP_STATE_REGISTERING && tries_again(app))
+		return !step->running && !step->retry_ms;
 	return !step->running || step->abandoned;
+}
+
+/* Registering has failed, and is to be tried again. */
+static void try_later(struct step *step)
+{
+	struct app *app = step->app;
+	int64_t delay_ms;
+	struct error err;
+
+	pthread_mutex_lock(&app->lock);
+	err = step->error;
+	pthread_mutex_unlock(&app->lock);
+	delay_ms = policy_delay(step->attempt++, app->registrar_delay_ms,
+	    app->registrar_max_delay_ms);
+	error_origin(&err, step_origin(step->state));
+	report_delay(app, APP_EVENT_REGISTRAR_RETRY, NULL, delay_ms, &err);
+	step->retry_ms = clock_deadline_ms(delay_ms);
+	loop_arm(&app->loop, step->retry_ms);
+}
+
+static void read_over(struct step *step, int code)
+{
+	struct app *app = step->app;
+
+	step->running = false;
+	if (!code || !is_way_up(step->state) || app->stopping)
+		return;
+	/* An error of a server's endpoint is not the registrar's. */
+	if (step->state == APP_STATE_REGISTERING && tries_again(app) &&
+	    !app->error_count)
+		try_later(step);
+	else
+		run_request_stop(app);
 }
 
 void step_read_mail(struct app *app)
 {
 	for (int i = 0; i < STATES; i++) {
 		struct step *step = &app->steps[i];
-		bool over, failed;
+		bool over;
+		int code;
 
 		if (!step->running)
 			continue;
 		pthread_mutex_lock(&app->lock);
 		over = step->over;
-		failed = step->code != 0;
+		code = step->code;
 		pthread_mutex_unlock(&app->lock);
-		if (!over)
-			continue;
-		step->running = false;
-		if (failed && is_way_up(step->state))
-			run_request_stop(app);
+		if (over)
+			read_over(step, code);
 	}
+}
+
+static void tell_late(struct step *step, const struct error *err)
+{
+	struct error late = *err;
+
+	error_origin(&late, step_origin(step->state));
+	report_event(step->app, APP_EVENT_TIMEOUT, NULL,
+	    clock_ms() - step->begin_ms, &late);
 }
 
 static void abandon(struct step *step, int64_t now_ms)
 {
-	const char *origin = step_origin(step->state);
 	struct app *app = step->app;
+	bool only_late = false;
+	struct error err;
 	char after[32];
 
-	step->abandoned = app->overdue = true;
+	if (step->state == APP_STATE_RELOADING && !reload_abandon(app)) {
+		step->overdue_ms = INT64_MAX; /* it is about to say so */
+		return;
+	}
+	step->abandoned = true;
+	stuck_prepare(app);
+	if (step->state == APP_STATE_RELOADING) {
+		reload_tell_late(app);
+		return;
+	}
 	if (step->state == APP_STATE_REGISTERING) {
 		/* Nobody knows how it will end. */
 		pthread_mutex_lock(&app->lock);
 		app->registered = app->has_registrar;
 		pthread_mutex_unlock(&app->lock);
+		only_late = tries_again(app);
 	}
 	error_set(-ETIMEDOUT, "not done after %s",
 	    report_duration(now_ms - step->begin_ms, after));
-	report_code(app, NULL, origin, -ETIMEDOUT);
-	if (is_way_up(step->state))
+	err = error_of(-ETIMEDOUT);
+	if (only_late) {
+		tell_late(step, &err);
+		return;
+	}
+	report_error(app, NULL, step_origin(step->state), &err);
+	if (!is_way_down(step->state))
 		run_request_stop(app);
 }
 
@@ -517,12 +471,18 @@ int64_t step_check_deadline(struct step *step, int64_t now_ms)
 {
 	int64_t stuck_ms;
 
+	if (step->retry_ms && now_ms >= step->retry_ms)
+		step_begin(step->app, step->state);
+	else if (step->retry_ms)
+		return step->retry_ms;
 	if (!step->running)
 		return INT64_MAX;
 	if (!step->abandoned && now_ms < step->overdue_ms)
 		return step->overdue_ms;
 	if (!step->abandoned)
 		abandon(step, now_ms);
+	if (step->overdue_ms > INT64_MAX - GRACE_MS)
+		return INT64_MAX;
 	stuck_ms = step->overdue_ms + GRACE_MS;
 	return now_ms < stuck_ms ? stuck_ms : INT64_MAX;
 }
@@ -538,5 +498,17 @@ void step_skip_all(struct app *app)
 		step->skip = true;
 		pthread_mutex_unlock(&app->lock);
 		context_cancel(step->turn, NULL);
+	}
+}
+
+void step_end_all(struct app *app)
+{
+	for (int i = 0; i < STATES; i++) {
+		struct step *step = &app->steps[i];
+
+		step->retry_ms = 0;
+		if (step->running && !is_way_down(step->state))
+			step->overdue_ms =
+			    earlier(step->overdue_ms, app->stop_deadline_ms);
 	}
 }

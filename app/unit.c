@@ -2,17 +2,26 @@
  * A server in its app.
  *
  * Design notes. The unit's state moves on the loop's thread only, by the table
- * in lifecycle.c; act() does what a transition asks for. Start and stop run as
- * tasks, and tell by mail what happened.
+ * in lifecycle.c; count() keeps the counts of its neighbours, and act() does what
+ * a transition asks for. Start and stop run as tasks, and tell by mail what
+ * happened.
+ *
+ * Order. `unmet` is the number of links to units that this one still waits for
+ * before it may start; `held` that of links from units that are to be stopped
+ * before it (they are `leaving`) and of which something runs. Both change with
+ * the neighbours' transitions only, and who gets to 0 is queued. Nothing starts
+ * or stops from within a transition, so that a chain of any length costs no
+ * stack, and a set of units that leave together is marked before the first of
+ * them is looked at.
+ *
+ * A unit that starts again goes through stop first, whatever it was. All that
+ * belongs to one start is in `run`, which is made anew with each launch: by then
+ * both tasks of the last have told all that they had to tell, so nothing of it
+ * can be taken for the new one's.
  *
  * Whether start is called at all is decided once, under the lock, by whoever
  * comes first: the task that sets `begun`, or the loop that sets `revoked`. So
  * a stop function is called if and only if start was (A13).
- *
- * Watches are added by the server's own threads and end on the loop's; the
- * list is guarded by the lock. The server has ended when its start has
- * returned an error, when a watch has ended it, or when start has returned 0 and
- * no watch is left.
  */
 #include <assert.h>
 #include <errno.h>
@@ -29,14 +38,19 @@ static void apply(struct unit *unit, enum unit_event event);
 
 void unit_release(struct unit *unit)
 {
-	context_free(&unit->turn);
-	context_free(&unit->ctx);
-	context_free(&unit->host_ctx);
+	context_free(&unit->run.turn);
+	context_free(&unit->run.ctx);
+	context_free(&unit->run.host_ctx);
 }
 
 void unit_free(struct unit *unit)
 {
 	unit_release(unit);
+	if (unit->server.release)
+		unit->server.release(unit->server.arg);
+	list_free(unit->server.after);
+	list_free(unit->server.wants);
+	free(unit->restarts);
 	free(unit->endpoint);
 	free(unit);
 }
@@ -64,88 +78,36 @@ static void host_ready(struct server_host *host)
 	post_unlocked((struct unit *)host, MAIL_READY);
 }
 
-/* With the lock held, on the loop's thread. */
-static void drop_watch(struct watch *watch)
-{
-	int fd = watch->source.fd;
-
-	LIST_REMOVE(watch, link);
-	watch->unit->watch_count--;
-	loop_drop(&watch->unit->app->loop, &watch->source);
-	close(fd);
-}
-
-static void drop_watches(struct unit *unit)
+void unit_over(struct unit *unit, int code)
 {
 	pthread_mutex_lock(&unit->app->lock);
-	while (!LIST_EMPTY(&unit->watches))
-		drop_watch(LIST_FIRST(&unit->watches));
+	unit->run.start_over = true;
 	pthread_mutex_unlock(&unit->app->lock);
+	watch_drop_all(unit);
+	unit->run.watched = false;
+	apply(unit,
+	    code || policy_restarts(unit, false) ? UNIT_END : UNIT_RETURN);
 }
 
-/* The server is over: start will not be heard of again. */
-static void over(struct unit *unit, int code)
+void unit_keep_failure(struct unit *unit, int code)
 {
+	struct error err = error_of(code);
+	bool absorbs = policy_absorbs(unit);
+
+	error_origin(&err, unit->name);
 	pthread_mutex_lock(&unit->app->lock);
-	unit->start_over = true;
+	unit->run.error = err;
+	unit->run.reported = !absorbs;
 	pthread_mutex_unlock(&unit->app->lock);
-	drop_watches(unit);
-	unit->watched = false;
-	apply(unit, code ? UNIT_FAIL : UNIT_RETURN);
+	if (!absorbs)
+		report_error(unit->app, unit, NULL, &err);
 }
 
-static void watch_ready(struct source *source)
+void unit_init_host(struct unit *unit)
 {
-	struct watch *watch = (struct watch *)source;
-	struct unit *unit = watch->unit;
-	bool ended;
-	int code;
-
-	error_thread.code = 0;
-	code = watch->fn(source->fd, watch->arg);
-	if (code == SERVER_WATCH_ON)
-		return;
-	assert(code <= 0 || code == SERVER_WATCH_OFF);
-	if (code < 0)
-		report_code(unit->app, unit, NULL, code);
-	pthread_mutex_lock(&unit->app->lock);
-	drop_watch(watch);
-	if (code != SERVER_WATCH_OFF) {
-		unit->watch_ended = true;
-		unit->watch_code = code;
-		while (!LIST_EMPTY(&unit->watches))
-			drop_watch(LIST_FIRST(&unit->watches));
-	}
-	ended = !unit->watch_count;
-	pthread_mutex_unlock(&unit->app->lock);
-	if (ended && unit->watched)
-		over(unit, unit->watch_code);
-}
-
-static int host_watch(struct server_host *host, int fd, server_watch_fn *fn,
-    void *arg)
-{
-	struct unit *unit = (struct unit *)host;
-	struct watch *watch = malloc(sizeof(*watch));
-	int ret = -EINVAL;
-
-	if (!watch)
-		return -ENOMEM;
-	*watch = (struct watch){.source = {.ready = watch_ready, .fd = fd},
-	    .unit = unit,
-	    .fn = fn,
-	    .arg = arg};
-	pthread_mutex_lock(&unit->app->lock);
-	if (!unit->start_over && !unit->watch_ended)
-		ret = loop_add(&unit->app->loop, &watch->source);
-	if (!ret) {
-		LIST_INSERT_HEAD(&unit->watches, watch, link);
-		unit->watch_count++;
-	}
-	pthread_mutex_unlock(&unit->app->lock);
-	if (ret)
-		free(watch);
-	return ret;
+	unit->host = (struct server_host){.name = unit->name,
+	    .ready = host_ready,
+	    .watch = watch_add};
 }
 
 /* ---- tasks ---- */
@@ -159,19 +121,23 @@ static int start_task(struct context *unused, void *arg)
 
 	(void)unused;
 	pthread_mutex_lock(&unit->app->lock);
-	revoked = unit->revoked;
-	unit->begun = !revoked;
+	revoked = unit->run.revoked;
+	unit->run.begun = !revoked;
+	unit->run.start_tid = revoked ? 0 : gettid();
 	post(unit, revoked ? MAIL_SKIPPED : MAIL_BEGUN);
 	pthread_mutex_unlock(&unit->app->lock);
 	if (revoked)
 		return 0;
-	code = unit->server.start(unit->ctx, unit->server.arg);
+	code = unit->joined ? instance_ask(unit) : 0;
+	if (!code)
+		code = unit->server.start(unit->run.ctx, unit->server.arg);
 	assert(code <= 0);
 	if (code)
-		report_code(unit->app, unit, NULL, code);
+		unit_keep_failure(unit, code);
 	pthread_mutex_lock(&unit->app->lock);
-	unit->start_code = code;
-	unit->ended_ms = clock_ms();
+	unit->run.start_tid = 0;
+	unit->run.start_code = code;
+	unit->run.ended_ms = clock_ms();
 	post(unit, MAIL_RETURNED);
 	pthread_mutex_unlock(&unit->app->lock);
 	return 0;
@@ -183,30 +149,48 @@ static int call_stop(struct unit *unit)
 	int code;
 
 	/* Out of memory, the stop has to do without its deadline. */
-	ctx = run_deadline(unit->host_ctx, unit->stop_deadline_ms);
-	code = unit->server.stop(ctx ? ctx : unit->host_ctx, unit->server.arg);
+	ctx = run_deadline(unit->run.host_ctx, unit->run.stop_deadline_ms);
+	code =
+	    unit->server.stop(ctx ? ctx : unit->run.host_ctx, unit->server.arg);
 	context_free(&ctx);
 	assert(code <= 0);
 	return code;
+}
+
+/* While the app runs, an error of a stop keeps nobody from starting again. */
+static void keep_stop_error(struct unit *unit, int code)
+{
+	struct error err = error_of(code);
+	bool stopping;
+
+	error_origin(&err, unit->name);
+	pthread_mutex_lock(&unit->app->lock);
+	stopping = unit->app->stopping;
+	if (!stopping)
+		unit->run.stop_error = err;
+	pthread_mutex_unlock(&unit->app->lock);
+	if (stopping)
+		report_error(unit->app, unit, NULL, &err);
 }
 
 static int stop_task(struct context *unused, void *arg)
 {
 	struct unit *unit = arg;
 	bool skip;
-	int code;
+	int code = 0;
 
 	(void)unused;
 	pthread_mutex_lock(&unit->app->lock);
-	skip = unit->skip_stop;
+	skip = unit->run.skip_stop;
+	unit->run.stop_tid = skip ? 0 : gettid();
 	pthread_mutex_unlock(&unit->app->lock);
-	if (skip)
-		return 0;
-	code = call_stop(unit);
+	if (!skip)
+		code = call_stop(unit);
 	if (code)
-		report_code(unit->app, unit, NULL, code);
+		keep_stop_error(unit, code);
 	pthread_mutex_lock(&unit->app->lock);
-	unit->ended_ms = clock_ms();
+	unit->run.stop_tid = 0;
+	unit->run.ended_ms = clock_ms();
 	post(unit, MAIL_HALTED);
 	pthread_mutex_unlock(&unit->app->lock);
 	return 0;
@@ -214,24 +198,129 @@ static int stop_task(struct context *unused, void *arg)
 
 /* ---- what transitions ask for ---- */
 
+bool unit_is_settled(const struct unit *unit)
+{
+	return lifecycle_is_ready(unit->state) || unit->state == UNIT_LOST;
+}
+
+void unit_queue(struct unit *unit)
+{
+	if (unit->due)
+		return;
+	unit->due = true;
+	STAILQ_INSERT_TAIL(&unit->app->due, unit, due_link);
+}
+
+/* It is met, or missed again, by what comes after it. */
+static void count_users(struct unit *unit, bool was_ready, bool was_settled)
+{
+	bool ready = lifecycle_is_ready(unit->state);
+	bool settled = unit_is_settled(unit);
+
+	for (size_t i = 0; i < unit->links.user_count; i++) {
+		const struct link *link = &unit->links.users[i];
+		bool before = link->need ? was_ready : was_settled;
+		bool after = link->need ? ready : settled;
+
+		if (before != after)
+			link->unit->unmet += after ? (size_t)-1 : 1;
+		if (link->need && unit->state == UNIT_LOST)
+			link->unit->bereft = true;
+		if (!link->unit->unmet || link->unit->bereft)
+			unit_queue(link->unit);
+	}
+}
+
+/* It does not hold up those before it any more. */
+static void let_go(struct unit *unit)
+{
+	for (size_t i = 0; i < unit->links.on_count; i++) {
+		struct unit *before = unit->links.on[i].unit;
+
+		if (!--before->held && before->leaving)
+			unit_queue(before);
+	}
+}
+
+static void count(struct unit *unit, enum unit_state before)
+{
+	struct app *app = unit->app;
+	bool was_ready = lifecycle_is_ready(before);
+	bool was_settled = was_ready || before == UNIT_LOST;
+	bool was_down = lifecycle_is_down(before);
+	bool down = lifecycle_is_down(unit->state);
+
+	app->settled_count += (size_t)unit_is_settled(unit) - was_settled;
+	app->down_count += (size_t)down - was_down;
+	if (was_ready != lifecycle_is_ready(unit->state) ||
+	    was_settled != unit_is_settled(unit))
+		count_users(unit, was_ready, was_settled);
+	if (down && !was_down && unit->leaving)
+		let_go(unit);
+	/* Not ready any more: said before all else that follows. */
+	if (!unit_is_settled(unit))
+		status_update_ready(app);
+}
+
+static void publish(struct unit *unit)
+{
+	struct server_status *status = &unit->status;
+	enum server_state shown = lifecycle_shown(unit->state);
+
+	pthread_mutex_lock(&unit->app->lock);
+	if (status->state != shown)
+		status->since_ms = clock_ms();
+	status->state = shown;
+	pthread_mutex_unlock(&unit->app->lock);
+}
+
+static void publish_took(struct unit *unit, int64_t *field, int64_t ms)
+{
+	pthread_mutex_lock(&unit->app->lock);
+	*field = ms;
+	pthread_mutex_unlock(&unit->app->lock);
+}
+
 static void become_ready(struct unit *unit)
 {
-	if (unit->was_ready)
+	if (unit->run.ready_ms)
 		return;
-	unit->was_ready = true;
-	unit->app->ready_count++;
+	unit->run.ready_ms = clock_ms();
+	publish_took(unit, &unit->status.start_ms,
+	    unit->run.ready_ms - unit->run.launch_ms);
 	report_event(unit->app, APP_EVENT_SERVER_READY, unit,
-	    clock_ms() - unit->launch_ms, NULL);
+	    unit->run.ready_ms - unit->run.launch_ms, NULL);
+}
+
+static void become_up(struct unit *unit)
+{
+	become_ready(unit);
+	report_event(unit->app, APP_EVENT_SERVER_RETURNED, unit, 0, NULL);
+	if (unit->server.on_return == SERVER_STOPS_APP)
+		run_request_stop(unit->app);
+}
+
+/* The task is there for a stop that is not to be called. */
+static void skip_stop(struct unit *unit)
+{
+	pthread_mutex_lock(&unit->app->lock);
+	unit->run.skip_stop = true;
+	pthread_mutex_unlock(&unit->app->lock);
 }
 
 static void begin_stop(struct unit *unit)
 {
-	unit->stop_called = true;
-	report_event(unit->app, APP_EVENT_SERVER_STOPPING, unit, 0, NULL);
-	if (unit->parked) {
-		context_cancel(unit->turn, NULL);
+	unit->run.stop_called = true;
+	if (unit->run.begun)
+		report_event(unit->app, APP_EVENT_SERVER_STOPPING, unit, 0,
+		    NULL);
+	else
+		skip_stop(unit);
+	if (unit->run.parked) {
+		context_cancel(unit->run.turn, NULL);
 	} else {
-		context_cancel(unit->ctx, NULL);
+		if (unit->run.ctx)
+			context_cancel(unit->run.ctx, NULL);
 		apply(unit, UNIT_HALT);
 	}
 }
@@ -239,55 +328,103 @@ static void begin_stop(struct unit *unit)
 /* Also if it ended at the deadline, and the loop has yet to look at that. */
 static bool was_late(const struct unit *unit)
 {
-	return unit->late || (unit->late_ms && unit->ended_ms >= unit->late_ms);
+	const struct unit_run *run = &unit->run;
+
+	return run->late || (run->late_ms && run->ended_ms >= run->late_ms);
+}
+
+/* An error of its stop, while the app runs. */
+static void tell_stop_error(struct unit *unit)
+{
+	struct error err;
+
+	pthread_mutex_lock(&unit->app->lock);
+	err = unit->run.stop_error;
+	if (err.code)
+		unit->status.error = err;
+	pthread_mutex_unlock(&unit->app->lock);
+	if (err.code)
+		report_event(unit->app, APP_EVENT_SERVER_FAILED, unit, 0, &err);
+}
+
+/* Nothing of it runs: what is to come of it? */
+static void go_on(struct unit *unit)
+{
+	unit->leaving = false;
+	if (unit->app->stopping)
+		return;
+	if (unit->losing)
+		apply(unit, UNIT_LOSE);
+	else if (unit->again && !unit->removed)
+		apply(unit, UNIT_AGAIN);
 }
 
 static void be_stopped(struct unit *unit)
 {
 	struct app *app = unit->app;
+	int64_t ms = clock_ms() - unit->run.stop_ms;
 	char took[32];
-	int64_t ms = clock_ms() - unit->stop_ms;
 
-	if (unit->parked && !unit->stop_called) {
-		pthread_mutex_lock(&app->lock);
-		unit->skip_stop = true;
-		pthread_mutex_unlock(&app->lock);
-		context_cancel(unit->turn, NULL);
-	}
-	if (was_late(unit) && !unit->failed_in_stop) {
+	if (was_late(unit) && !unit->run.failed_in_stop && app->stopping) {
 		error_set(-ETIMEDOUT, "stopped only after its deadline: %s",
 		    report_duration(ms, took));
 		report_code(app, unit, NULL, -ETIMEDOUT);
 	}
 	report_new_errors(app);
-	app->stopped_count++;
+	tell_stop_error(unit);
 	/* What was left behind may be all that is left by now. */
 	if (app->overdue)
 		app->loop.fired = true;
-	if (unit->begun)
+	if (unit->run.begun) {
+		publish_took(unit, &unit->status.stop_ms, ms);
 		report_event(app, APP_EVENT_SERVER_STOPPED, unit, ms, NULL);
-	if (unit->ctx)
-		context_cancel(unit->ctx, NULL);
+	}
+	if (unit->run.ctx)
+		context_cancel(unit->run.ctx, NULL);
+	go_on(unit);
+}
+
+/* start has ended, and that is not the end of it. */
+static void be_ended(struct unit *unit)
+{
+	struct error err;
+
+	pthread_mutex_lock(&unit->app->lock);
+	err = unit->run.error;
+	pthread_mutex_unlock(&unit->app->lock);
+	policy_fail(unit, err.code ? &err : NULL);
+}
+
+static void be_lost(struct unit *unit)
+{
+	struct error err;
+
+	pthread_mutex_lock(&unit->app->lock);
+	err = unit->status.error;
+	pthread_mutex_unlock(&unit->app->lock);
+	unit->losing = unit->again = false;
+	report_event(unit->app, APP_EVENT_SERVER_LOST, unit, 0, &err);
 }
 
 static void act(struct unit *unit, enum unit_state before)
 {
 	switch (unit->state) {
+	case UNIT_NEW:
+		unit_queue(unit);
+		break;
 	case UNIT_REVOKED:
 		pthread_mutex_lock(&unit->app->lock);
-		unit->revoked = !unit->begun;
+		unit->run.revoked = !unit->run.begun;
 		pthread_mutex_unlock(&unit->app->lock);
 		break;
 	case UNIT_READY:
 		become_ready(unit);
 		break;
 	case UNIT_UP:
-		become_ready(unit);
-		report_event(unit->app, APP_EVENT_SERVER_RETURNED, unit, 0,
-		    NULL);
+		become_up(unit);
 		break;
-	case UNIT_FAILED:
-		run_request_stop(unit->app);
+	case UNIT_ENDED:
+		be_ended(unit);
 		break;
 	case UNIT_STOPPING:
 		begin_stop(unit);
@@ -297,7 +434,15 @@ static void act(struct unit *unit, enum unit_state before)
 			begin_stop(unit);
 		break;
 	case UNIT_STOPPED:
-		be_stopped(unit);
+		if (!lifecycle_is_down(before))
+			be_stopped(unit);
+		break;
+	case UNIT_BACKOFF:
+		unit->again = false;
+		loop_arm(&unit->app->loop, unit->restart_ms);
+		break;
+	case UNIT_LOST:
+		be_lost(unit);
 		break;
 	default:
 		break;
@@ -309,70 +454,63 @@ static void apply(struct unit *unit, enum unit_event event)
 	enum unit_state before = unit->state;
 
 	unit->state = lifecycle_unit(before, event);
-	if (unit->state != before)
-		act(unit, before);
+	if (unit->state == before)
+		return;
+	publish(unit);
+	count(unit, before);
+	act(unit, before);
+	status_update_ready(unit->app);
 }
 
-/* ---- what the loop calls ---- */
+/* ---- start and stop, when it is their turn ---- */
 
 static int prepare(struct unit *unit)
 {
 	struct app *app = unit->app;
+	struct unit_run *run = &unit->run;
 
-	unit->host = (struct server_host){.name = unit->name,
-	    .ready = host_ready,
-	    .watch = host_watch};
-	unit->host_ctx =
+	run->host_ctx =
 	    context_with_value(app->base, &server_host_key, &unit->host);
-	if (!unit->host_ctx)
+	if (!run->host_ctx)
 		return -errno;
-	unit->ctx = context_with_cancel(unit->host_ctx);
-	if (!unit->ctx)
+	run->ctx = context_with_cancel(run->host_ctx);
+	if (!run->ctx)
 		return -errno;
 	if (!unit->server.stop)
 		return 0;
-	unit->turn = context_with_cancel(app->base);
-	if (!unit->turn)
+	run->turn = context_with_cancel(app->base);
+	if (!run->turn)
 		return -errno;
-	return errgroup_go_after(app->group, unit->turn, unit->name, stop_task,
+	return errgroup_go_after(app->group, run->turn, unit->name, stop_task,
 	    unit);
 }
 
-void unit_launch(struct unit *unit)
+static void launch(struct unit *unit)
 {
 	struct app *app = unit->app;
 	int64_t timeout_ms = unit->server.start_timeout_ms;
 	int ret;
 
+	unit_release(unit);
+	pthread_mutex_lock(&app->lock);
+	unit->run = (struct unit_run){.launch_ms = clock_ms()};
+	pthread_mutex_unlock(&app->lock);
 	apply(unit, UNIT_LAUNCH);
-	unit->launch_ms = clock_ms();
-	unit->start_deadline_ms =
+	unit->run.start_deadline_ms =
 	    timeout_ms > 0 ? clock_deadline_ms(timeout_ms) : INT64_MAX;
-	loop_arm(&app->loop, unit->start_deadline_ms);
+	loop_arm(&app->loop, unit->run.start_deadline_ms);
 	report_event(app, APP_EVENT_SERVER_STARTING, unit, 0, NULL);
 	ret = prepare(unit);
-	unit->parked = !ret && unit->server.stop;
+	unit->run.parked = !ret && unit->server.stop;
 	if (!ret)
 		ret =
 		    errgroup_go_named(app->group, unit->name, start_task, unit);
 	if (!ret)
 		return;
 	report_code(app, unit, NULL, ret);
-	unit->stop_ms = clock_ms();
+	unit->run.stop_ms = clock_ms();
 	apply(unit, UNIT_REFUSE);
 	run_request_stop(app);
-}
-
-/* Its own time to stop, within the app's. */
-static int64_t stop_deadline(const struct unit *unit)
-{
-	int64_t deadline_ms = unit->app->stop_deadline_ms;
-	int64_t own_ms;
-
-	if (unit->server.stop_timeout_ms <= 0)
-		return deadline_ms;
-	own_ms = clock_deadline_ms(unit->server.stop_timeout_ms);
-	return own_ms < deadline_ms ? own_ms : deadline_ms;
 }
 
 static int64_t add_ms(int64_t ms, int64_t more)
@@ -380,20 +518,97 @@ static int64_t add_ms(int64_t ms, int64_t more)
 	return ms > INT64_MAX - more ? INT64_MAX : ms + more;
 }
 
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+	return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* Its own time to stop, within the app's; or as much as the app would have. */
+static int64_t stop_deadline(const struct unit *unit)
+{
+	const struct app *app = unit->app;
+	int64_t deadline_ms = app->stop_deadline_ms;
+
+	if (!app->stopping)
+		deadline_ms = app->stop_timeout_ms < 0
+				  ? INT64_MAX
+				  : clock_deadline_ms(app->stop_timeout_ms);
+	if (unit->server.stop_timeout_ms <= 0)
+		return deadline_ms;
+	return earlier(deadline_ms,
+	    clock_deadline_ms(unit->server.stop_timeout_ms));
+}
+
+static void set_stop_deadline(struct unit *unit, int64_t deadline_ms)
+{
+	struct unit_run *run = &unit->run;
+
+	run->stop_deadline_ms = run->late_ms = deadline_ms;
+	/* Others may have used up the time: it is not late for that alone. */
+	if (run->late_ms <= run->stop_ms)
+		run->late_ms = run->stop_ms + SLACK_MS;
+	run->stuck_ms = add_ms(run->late_ms, GRACE_MS);
+	loop_arm(&unit->app->loop, run->late_ms);
+}
+
 void unit_stop(struct unit *unit)
 {
-	unit->stop_ms = clock_ms();
-	unit->stop_deadline_ms = stop_deadline(unit);
-	unit->late_ms = unit->stop_deadline_ms;
-	/* Others may have used up the time: it is not late for that alone. */
-	if (unit->late_ms <= unit->stop_ms)
-		unit->late_ms = unit->stop_ms + SLACK_MS;
-	unit->stuck_ms = add_ms(unit->late_ms, GRACE_MS);
-	loop_arm(&unit->app->loop, unit->late_ms);
+	struct unit_run *run = &unit->run;
+
+	run->stop_ms = clock_ms();
+	set_stop_deadline(unit, stop_deadline(unit));
 	apply(unit, UNIT_STOP);
-	if (unit->ctx && unit->stop_deadline_ms <= unit->stop_ms)
-		context_cancel(unit->ctx, NULL);
+	if (run->ctx && run->stop_deadline_ms <= run->stop_ms)
+		context_cancel(run->ctx, NULL);
 }
+
+void unit_leave(struct unit *unit)
+{
+	if (unit->leaving)
+		return;
+	unit->leaving = true;
+	if (!lifecycle_is_down(unit->state))
+		for (size_t i = 0; i < unit->links.on_count; i++)
+			unit->links.on[i].unit->held++;
+	unit_queue(unit);
+}
+
+void unit_end(struct unit *unit)
+{
+	unit->again = unit->losing = false;
+	unit_leave(unit);
+	if (unit_is_stopping(unit) && !unit->run.late &&
+	    unit->run.stop_deadline_ms > unit->app->stop_deadline_ms)
+		set_stop_deadline(unit, unit->app->stop_deadline_ms);
+}
+
+void unit_lose(struct unit *unit)
+{
+	unit->losing = true;
+	unit->again = false;
+	if (lifecycle_is_down(unit->state))
+		apply(unit, UNIT_LOSE);
+	else
+		unit_leave(unit);
+}
+
+void unit_settle(struct unit *unit)
+{
+	if (unit->bereft && !unit->app->stopping) {
+		unit->bereft = false;
+		policy_bereft(unit);
+	} else if (unit->leaving && lifecycle_is_down(unit->state)) {
+		apply(unit, UNIT_STOP);
+	} else if (unit->leaving) {
+		if (!unit->held && !unit_is_stopping(unit))
+			unit_stop(unit);
+	} else if (unit->state == UNIT_NEW && !unit->unmet &&
+		   run_may_start(unit->app)) {
+		launch(unit);
+	}
+}
+
+/* ---- what the loop calls ---- */
 
 /* Start has returned; its watches may go on for it. */
 static void read_return(struct unit *unit)
@@ -401,17 +616,17 @@ static void read_return(struct unit *unit)
 	bool ended, watches;
 
 	pthread_mutex_lock(&unit->app->lock);
-	ended = unit->watch_ended;
+	ended = unit->run.watch_ended;
 	watches = unit->watch_count > 0;
 	pthread_mutex_unlock(&unit->app->lock);
-	if (unit->start_code)
-		over(unit, unit->start_code);
+	if (unit->run.start_code)
+		unit_over(unit, unit->run.start_code);
 	else if (ended)
-		over(unit, unit->watch_code);
+		unit_over(unit, unit->run.watch_code);
 	else if (watches)
-		unit->watched = true;
+		unit->run.watched = true;
 	else
-		over(unit, 0);
+		unit_over(unit, 0);
 }
 
 void unit_read_mail(struct unit *unit, unsigned mail)
@@ -420,11 +635,11 @@ void unit_read_mail(struct unit *unit, unsigned mail)
 		apply(unit, UNIT_SKIP);
 	if (mail & MAIL_BEGUN) {
 		apply(unit, UNIT_BEGIN);
-		if (!unit->server.notifies &&
-		    !((mail & MAIL_RETURNED) && unit->start_code))
+		if (!unit->server.notifies && !unit->server.oneshot &&
+		    !((mail & MAIL_RETURNED) && unit->run.start_code))
 			apply(unit, UNIT_ANNOUNCE);
 	}
-	if (mail & MAIL_READY)
+	if (mail & MAIL_READY && !unit->server.oneshot)
 		apply(unit, UNIT_ANNOUNCE);
 	if (mail & MAIL_RETURNED)
 		read_return(unit);
@@ -432,10 +647,9 @@ void unit_read_mail(struct unit *unit, unsigned mail)
 		apply(unit, UNIT_HALT);
 }
 
-static bool is_stopping(const struct unit *unit)
+bool unit_is_stopping(const struct unit *unit)
 {
-	return unit->state == UNIT_REVOKED || unit->state == UNIT_STOPPING ||
-	       unit->state == UNIT_LEAVING || unit->state == UNIT_HALTING;
+	return lifecycle_shown(unit->state) == SERVER_STOPPING;
 }
 
 const char *unit_phase(const struct unit *unit)
@@ -453,8 +667,8 @@ static const char *hanging(const struct unit *unit)
 	case UNIT_HALTING:
 		return "stop has not returned";
 	case UNIT_LEAVING:
-		return unit->watched ? "its processes have not ended"
-				     : "start has not returned";
+		return unit->run.watched ? "its processes have not ended"
+					 : "start has not returned";
 	default:
 		return "no thread for its start";
 	}
@@ -462,46 +676,85 @@ static const char *hanging(const struct unit *unit)
 
 static void not_ready(struct unit *unit)
 {
+	struct error err;
 	char after[32];
 
+	unit->run.start_deadline_ms = INT64_MAX;
 	error_set(-ETIMEDOUT, "not ready after %s",
 	    report_duration(unit->server.start_timeout_ms, after));
-	report_code(unit->app, unit, NULL, -ETIMEDOUT);
-	run_request_stop(unit->app);
+	err = error_of(-ETIMEDOUT);
+	error_origin(&err, unit->name);
+	policy_fail(unit, &err);
+}
+
+static struct error late_error(const struct unit *unit, const char *text,
+    int64_t now_ms)
+{
+	struct error err;
+	char after[32];
+
+	error_set(-ETIMEDOUT, "%s after %s: %s", text,
+	    report_duration(now_ms - unit->run.stop_ms, after), hanging(unit));
+	err = error_of(-ETIMEDOUT);
+	error_origin(&err, unit->name);
+	return err;
 }
 
 /* The deadline to stop has passed: what still runs is told by its context. */
 static void be_late(struct unit *unit, int64_t now_ms)
 {
-	struct error cause;
-	char after[32];
+	struct error cause = late_error(unit, "not stopped", now_ms);
 
-	unit->late = unit->app->overdue = true;
-	error_set(-ETIMEDOUT, "not stopped after %s: %s",
-	    report_duration(now_ms - unit->stop_ms, after), hanging(unit));
-	cause = error_of(-ETIMEDOUT);
-	error_origin(&cause, unit->name);
-	report_event(unit->app, APP_EVENT_TIMEOUT, unit, now_ms - unit->stop_ms,
-	    &cause);
-	if (unit->ctx)
-		context_cancel(unit->ctx, &cause);
+	unit->run.late = true;
+	stuck_prepare(unit->app);
+	report_event(unit->app, APP_EVENT_TIMEOUT, unit,
+	    now_ms - unit->run.stop_ms, &cause);
+	if (unit->run.ctx)
+		context_cancel(unit->run.ctx, &cause);
+}
+
+/* In a stop of the app run.c tells, when nothing else is left. */
+static void be_stuck(struct unit *unit, int64_t now_ms)
+{
+	struct error err = late_error(unit, "still not stopped", now_ms);
+
+	unit->run.stuck_told = true;
+	report_unit_threads(unit, false);
+	policy_stuck(unit, &err);
+}
+
+static int64_t check_stop(struct unit *unit, int64_t now_ms)
+{
+	if (!unit->run.late && now_ms < unit->run.late_ms)
+		return unit->run.late_ms;
+	if (!unit->run.late)
+		be_late(unit, now_ms);
+	if (now_ms < unit->run.stuck_ms)
+		return unit->run.stuck_ms;
+	if (!unit->app->stopping && !unit->run.stuck_told)
+		be_stuck(unit, now_ms);
+	return INT64_MAX;
+}
+
+static int64_t check_start(struct unit *unit, int64_t now_ms)
+{
+	if (unit->app->state >= APP_STATE_BEFORE_STOP || unit->leaving)
+		return INT64_MAX;
+	if (now_ms < unit->run.start_deadline_ms)
+		return unit->run.start_deadline_ms;
+	not_ready(unit);
+	return INT64_MAX;
 }
 
 int64_t unit_check_deadline(struct unit *unit, int64_t now_ms)
 {
-	if (unit->state == UNIT_LAUNCHED || unit->state == UNIT_STARTING) {
-		if (unit->app->state >= APP_STATE_BEFORE_STOP)
-			return INT64_MAX;
-		if (now_ms < unit->start_deadline_ms)
-			return unit->start_deadline_ms;
-		unit->start_deadline_ms = INT64_MAX;
-		not_ready(unit);
-	}
-	if (!is_stopping(unit))
+	if (unit->state == UNIT_BACKOFF) {
+		if (now_ms < unit->restart_ms)
+			return unit->restart_ms;
+		apply(unit, UNIT_DUE);
 		return INT64_MAX;
-	if (!unit->late && now_ms < unit->late_ms)
-		return unit->late_ms;
-	if (!unit->late)
-		be_late(unit, now_ms);
-	return now_ms < unit->stuck_ms ? unit->stuck_ms : INT64_MAX;
+	}
+	if (unit->state == UNIT_LAUNCHED || unit->state == UNIT_STARTING)
+		return check_start(unit, now_ms);
+	return unit_is_stopping(unit) ? check_stop(unit, now_ms) : INT64_MAX;
 }

@@ -66,13 +66,15 @@ struct exec {
 	/* constant */
 	char **argv, **env, *dir, *endpoint;
 	int stop_signal;
+	bool may_exit;
 	pthread_mutex_t lock;
 	pthread_cond_t called_back;
 	_Atomic pid_t pid; /* for exec_pid: the leader's until it is reaped */
 	/* guarded by lock */
 	struct turn turn;
-	bool busy, told, doomed;
+	bool busy, told;
 	bool late; /* the deadline has passed, SIGKILL was sent */
+	bool doomed; /* kill was called: the process is about to end */
 	pid_t group;
 	struct context *ctx; /* of the run, from the spawn to the end */
 	struct context_after *deadline;
@@ -148,6 +150,8 @@ static void judge(struct exec *exec, const siginfo_t *end)
 
 	exec->result.code = 0;
 	if (exec->told && is_clean(exec, end))
+		return;
+	if (exec->may_exit && !killed && !end->si_status)
 		return;
 	if (exec->late && killed && end->si_status == SIGKILL)
 		conclude(exec, -ETIMEDOUT,
@@ -314,16 +318,16 @@ static int leader_ended(int fd, void *arg)
 
 /* ---- start and stop -------------------------------------------------------- */
 
-/* 1 if there is a run to begin, 0 if it was stopped already. */
+/* 1 if there is a run to begin, 0 if it was stopped, or killed, already. */
 static int begin_run(struct exec *exec)
 {
 	int ret = -EBUSY;
 
 	pthread_mutex_lock(&exec->lock);
 	if (!exec->busy) {
-		exec->busy = turn_start(&exec->turn);
+		exec->busy = turn_start(&exec->turn) && !exec->doomed;
 		ret = exec->busy;
-		exec->told = exec->doomed = exec->late = false;
+		exec->told = exec->late = false;
 		exec->result.code = 0;
 	}
 	pthread_mutex_unlock(&exec->lock);
@@ -467,6 +471,11 @@ pid_t exec_pid(const struct exec *exec)
 	return atomic_load(&exec->pid);
 }
 
+static pid_t pid_of(void *arg)
+{
+	return exec_pid(arg);
+}
+
 /* ---- making and freeing ---------------------------------------------------- */
 
 static char **shell_words(const char *command)
@@ -553,6 +562,7 @@ static int copy_options(struct exec *exec, const struct exec_options *options)
 		    options->stop_signal);
 	exec->stop_signal =
 	    options->stop_signal ? options->stop_signal : SIGTERM;
+	exec->may_exit = options->may_exit;
 	if (options->env) {
 		exec->env = copy_env(options->env);
 		if (!exec->env)
@@ -605,6 +615,7 @@ struct server exec_server(struct exec *exec, const char *name)
 	    .stop = stop,
 	    .kill = kill_now,
 	    .endpoint = exec->endpoint ? endpoint : NULL,
+	    .pid = pid_of,
 	    .arg = exec,
 	    .notifies = true, /* when the program has been executed */
 	};

@@ -32,6 +32,12 @@ struct exec_options { /* zero is the default everywhere */
 	const char *const *env;
 	int stop_signal; /* 0: SIGTERM */
 	const char *endpoint; /* URL to report; NULL: none */
+	/*
+	 * An exit with status 0 without being told to stop is a return of 0,
+	 * not a failure. What that means is for the server's oneshot, on_return
+	 * and restart to say.
+	 */
+	bool may_exit;
 };
 
 struct exec;
@@ -46,7 +52,7 @@ struct exec *exec_new(const struct exec_options *options);
 
 /*
  * Frees *exec and sets it to NULL. Accepts the address of NULL. Not before
- * app_run has returned.
+ * app_run has returned, or the server's release was called.
  */
 void exec_free(struct exec **exec);
 
@@ -56,16 +62,16 @@ void exec_free(struct exec **exec);
  * Its start returns once the program has been executed; one that cannot be is
  * an error with the command and the reason. The child has no signal blocked
  * or ignored, stdin from /dev/null, and no descriptor of the parent but stdout
- * and stderr. It is ready when it has been executed. A child that
- * ends without being told to is an error of the server, in words (-ECHILD);
- * what is left of its process group gets the stop signal, and SIGKILL 5 s
- * later.
+ * and stderr. It is ready when it has been executed; if the server is a
+ * one-shot, when it has exited with 0, as it may. A child that ends without being
+ * told to is an error of the server, in words (-ECHILD), unless it may; what
+ * is left of its process group gets the stop signal, and SIGKILL 5 s later.
  *
  * Its stop sends the stop signal to the process group; the server has ended
  * when all of the group are gone. What is left when the time to stop is over
  * gets SIGKILL, and the result is -ETIMEDOUT. After a stop, exit status 0, 128
  * plus the stop signal or SIGTERM, or death by one of the two is a clean end,
- * anything else an error.
+ * anything else an error. It can be started again as often as one likes.
  */
 struct server exec_server(struct exec *exec, const char *name);
 

@@ -19,4 +19,11 @@ struct server_host {
 /* The key under which a server's context carries its struct server_host. */
 extern const char server_host_key;
 
+/* What a context of server.reload carries, and its key. */
+struct server_reload_call {
+	enum server_reload phase;
+	void *config;
+};
+extern const char server_reload_key;
+
 #endif

@@ -5,7 +5,7 @@
 
 #include "server/host.h"
 
-const char server_host_key;
+const char server_host_key, server_reload_key;
 
 static struct server_host *host_of(const struct context *ctx)
 {
@@ -36,4 +36,20 @@ int server_watch(struct context *ctx, int fd, server_watch_fn *fn, void *arg)
 	if (!host)
 		return error_set(-EINVAL, "server_watch: not in a server");
 	return host->watch(host, fd, fn, arg);
+}
+
+enum server_reload server_reload_phase(const struct context *ctx)
+{
+	const struct server_reload_call *call =
+	    context_value(ctx, &server_reload_key);
+
+	return call ? call->phase : SERVER_RELOAD_NONE;
+}
+
+void *server_reload_config(const struct context *ctx)
+{
+	const struct server_reload_call *call =
+	    context_value(ctx, &server_reload_key);
+
+	return call ? call->config : NULL;
 }

@@ -125,19 +125,7 @@ static inline int noted_at(const char *word)
 static inline void word_of_event(const struct app_event *event, char *word,
     size_t size)
 {
-	static const char *const names[] = {[APP_EVENT_STATE] = "state",
-	    [APP_EVENT_SIGNAL] = "signal",
-	    [APP_EVENT_SERVER_STARTING] = "starting",
-	    [APP_EVENT_SERVER_READY] = "ready",
-	    [APP_EVENT_SERVER_RETURNED] = "returned",
-	    [APP_EVENT_SERVER_FAILED] = "failed",
-	    [APP_EVENT_SERVER_STOPPING] = "stopping",
-	    [APP_EVENT_SERVER_STOPPED] = "stopped",
-	    [APP_EVENT_ERROR] = "error",
-	    [APP_EVENT_TIMEOUT] = "timeout",
-	    [APP_EVENT_STUCK] = "stuck",
-	    [APP_EVENT_FORCED] = "forced"};
-	const char *name = names[event->type];
+	const char *name = app_event_name(event->type);
 
 	if (event->type == APP_EVENT_STATE)
 		snprintf(word, size, "%s:%s", name,
@@ -146,8 +134,11 @@ static inline void word_of_event(const struct app_event *event, char *word,
 		 event->type == APP_EVENT_FORCED)
 		snprintf(word, size, "%s:%d", name, event->signal);
 	else
-		snprintf(word, size, "%s:%s", name,
-		    event->server ? event->server : event->error->origin);
+		snprintf(word, size, "%s%s%s", name,
+		    event->server || event->error ? ":" : "",
+		    event->server  ? event->server
+		    : event->error ? event->error->origin
+				   : "");
 	for (; *word; word++)
 		if (*word == ' ')
 			*word = '-';

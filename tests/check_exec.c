@@ -308,6 +308,7 @@ START_TEST(a_server_is_ready_when_its_program_runs_in_its_own_group)
 	pid = exec_pid(child);
 	ck_assert_int_gt(pid, 0);
 	ck_assert_int_eq(getpgid(pid), pid);
+	ck_assert_int_eq(host.server.pid(host.server.arg), pid);
 	stop_cleanly();
 }
 END_TEST
@@ -582,6 +583,32 @@ START_TEST(a_child_that_exits_with_0_unasked_is_an_error_with_a_hint)
 }
 END_TEST
 
+START_TEST(an_exit_with_0_is_a_return_if_it_may)
+{
+	struct exec_options options = {.may_exit = true, .shell = true};
+
+	options.command = "exit 0";
+	run(&options);
+	assert_end(0, NULL);
+	ck_assert_int_eq(host.ready_count, 1);
+	ck_assert_int_eq(exec_pid(child), 0);
+	clear();
+	/* What it leaves goes, as ever. */
+	options.command = "sleep 1000 & exit 0";
+	run(&options);
+	assert_end(0, NULL);
+	clear();
+	options.command = "exit 3";
+	run(&options);
+	assert_end(-ECHILD, "exited with status 3");
+	clear();
+	options.command = "kill -TERM $$";
+	run(&options);
+	assert_end(-ECHILD, "killed by signal 15 (SIGTERM)");
+	clear();
+}
+END_TEST
+
 /* A13: the app calls the stop of the one that failed, too. */
 START_TEST(a_stop_after_the_end_finds_nothing_to_do)
 {
@@ -807,6 +834,123 @@ START_TEST(a_server_can_be_started_again_after_its_end)
 }
 END_TEST
 
+/* What a child of one of many runs does, by the content of $PLACE/way. */
+static const char *const many_ways =
+    "read way <$PLACE/way; case $way in "
+    "serve) echo up >$PLACE/word; exec sleep 1000;; "
+    "fail) exit 3;; "
+    "return) exit 0;; "
+    "leave) sleep 1000 & exit 4;; "
+    "stay) trap '' TERM; echo up >$PLACE/word; exec sleep 1000;; "
+    "stay-behind) (trap '' TERM; echo up >$PLACE/word; exec sleep 1000) & "
+    "wait;; esac";
+
+static void run_again(const char *way)
+{
+	char line[32];
+
+	snprintf(line, sizeof(line), "%s\n", way);
+	write_file(in_place("way"), line, 0600);
+	fake_host_start(&host);
+	fake_host_until_ready(&host);
+	ck_assert_int_eq(host.ready_count, 1);
+}
+
+static void assert_run(const char *way, int code, const char *text)
+{
+	run_again(way);
+	assert_end(code, text);
+	ck_assert_int_eq(exec_pid(child), 0);
+	/* The app calls its stop, too. */
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+}
+
+static void assert_stopped_run(void)
+{
+	run_again("serve");
+	ck_assert_str_eq(next_word(), "up");
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(0, NULL);
+}
+
+static bool has_stop_returned(struct fake_host *unused)
+{
+	(void)unused;
+	return host.stopped;
+}
+
+static void assert_late_run(const char *way, const char *text)
+{
+	run_again(way);
+	ck_assert_str_eq(next_word(), "up");
+	fake_host_stop(&host, LONG_MS);
+	fake_host_drive(&host, has_stop_returned);
+	fake_host_cancel(&host);
+	assert_end(-ETIMEDOUT, text);
+	fake_host_until_stopped(&host);
+	ck_assert_int_eq(exec_pid(child), 0);
+}
+
+START_TEST(runs_in_a_row_know_nothing_of_one_another)
+{
+	make(&(struct exec_options){.command = many_ways,
+	    .shell = true,
+	    .may_exit = true});
+	assert_stopped_run();
+	assert_run("fail", -ECHILD, "exited with status 3");
+	assert_stopped_run();
+	assert_late_run("stay", "did not stop in time: killed (SIGKILL)");
+	assert_run("return", 0, NULL);
+	assert_run("leave", -ECHILD, "exited with status 4");
+	assert_late_run("stay-behind",
+	    "processes that it started did not stop in time: killed (SIGKILL)");
+	assert_run("fail", -ECHILD, "exited with status 3");
+	/* One that is stopped before it starts. */
+	ck_assert_int_eq(host.server.stop(context_background(),
+			     host.server.arg),
+	    0);
+	fake_host_start(&host);
+	assert_end(0, NULL);
+	ck_assert_int_eq(host.ready_count, 0);
+	assert_stopped_run();
+	clear();
+}
+END_TEST
+
+START_TEST(ten_failures_in_a_row_leave_nothing)
+{
+	int fds;
+
+	make_shell("exit 3");
+	fds = suite_count("/proc/self/fd");
+	for (int i = 0; i < 10; i++) {
+		fake_host_start(&host);
+		assert_end(-ECHILD, "exited with status 3");
+		fake_host_stop(&host, LONG_MS);
+		ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+		ck_assert_int_eq(exec_pid(child), 0);
+		/* start's context, which the host keeps, may have one. */
+		ck_assert_int_le(suite_count("/proc/self/fd"), fds + 1);
+	}
+	clear();
+}
+END_TEST
+
+/* The process is about to be ended: a restart must not slip in. */
+START_TEST(nothing_starts_once_kill_was_called)
+{
+	make(&(struct exec_options){.command = "sleep 1000"});
+	host.server.kill(host.server.arg);
+	fake_host_start(&host);
+	assert_end(0, NULL);
+	ck_assert_int_eq(host.ready_count, 0);
+	ck_assert_int_eq(exec_pid(child), 0);
+	clear();
+}
+END_TEST
+
 START_TEST(a_second_start_of_one_that_runs_is_refused)
 {
 	run(&(struct exec_options){.command = "sleep 1000"});
@@ -893,11 +1037,15 @@ static void add_children(Suite *suite)
 	ADD(suite, "end", a_child_that_exits_is_an_error_with_its_status,
 	    a_child_that_is_killed_is_an_error_with_the_signal,
 	    a_child_that_exits_with_0_unasked_is_an_error_with_a_hint,
+	    an_exit_with_0_is_a_return_if_it_may,
 	    a_stop_after_the_end_finds_nothing_to_do,
 	    what_a_dead_child_leaves_in_its_group_is_stopped_first,
 	    what_a_dead_child_leaves_and_does_not_stop_is_killed,
-	    a_child_that_somebody_else_reaped_is_no_hang,
-	    a_server_can_be_started_again_after_its_end);
+	    a_child_that_somebody_else_reaped_is_no_hang);
+	ADD(suite, "restart", a_server_can_be_started_again_after_its_end,
+	    runs_in_a_row_know_nothing_of_one_another,
+	    ten_failures_in_a_row_leave_nothing,
+	    nothing_starts_once_kill_was_called);
 	ADD(suite, "stop", a_stop_is_clean_if_the_child_dies_of_the_stop_signal,
 	    a_stop_is_clean_if_the_child_exits_as_if_by_the_signal,
 	    a_stop_that_ends_another_way_is_an_error_in_words,

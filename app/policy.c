@@ -1,0 +1,258 @@
+/*
+ * What a server's end means for the app: that it is started again, alone or
+ * with others; that the app goes on without it; or that the app ends.
+ *
+ * All of it on the loop's thread. A failure is one of the app's errors if and
+ * only if it ends the app, or happens while it stops; all others are told by
+ * events and by the server's status.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "app/internal.h"
+#include "errgroup/clock.h"
+#include "errgroup/error_thread.h"
+
+bool policy_restarts(const struct unit *unit, bool failed)
+{
+	enum server_restart_when when = unit->server.restart.when;
+
+	return when == SERVER_RESTART_ALWAYS ||
+	       (when == SERVER_RESTART_ON_FAILURE && failed);
+}
+
+bool policy_absorbs(const struct unit *unit)
+{
+	return unit->server.optional || policy_restarts(unit, true);
+}
+
+/* ---- delays ---- */
+
+/* So that many who failed at one time do not come back at one time. */
+static int64_t less_a_part(int64_t ms)
+{
+	uint32_t random = 0;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+		random = (uint32_t)clock_ms();
+	return ms - (int64_t)((double)(ms / 4) * random / UINT32_MAX);
+}
+
+int64_t policy_delay(unsigned attempt, int64_t delay_ms, int64_t max_delay_ms)
+{
+	if (delay_ms < 0)
+		return 0;
+	while (attempt-- && delay_ms < max_delay_ms)
+		delay_ms =
+		    delay_ms > max_delay_ms / 2 ? max_delay_ms : 2 * delay_ms;
+	if (max_delay_ms >= 0 && delay_ms > max_delay_ms)
+		delay_ms = max_delay_ms;
+	return less_a_part(delay_ms);
+}
+
+/* ---- how often ---- */
+
+/* Counts a restart; false if there have been too many already. */
+static bool take_restart(struct unit *unit, int64_t now_ms)
+{
+	const struct server_restart *policy = &unit->server.restart;
+	size_t oldest;
+
+	if (policy->limit < 0)
+		return true;
+	oldest = unit->restart_count % (size_t)policy->limit;
+	if (unit->restart_count >= (unsigned)policy->limit &&
+	    (policy->window_ms < 0 ||
+		now_ms - unit->restarts[oldest] < policy->window_ms))
+		return false;
+	unit->restarts[oldest] = now_ms;
+	return true;
+}
+
+static int64_t next_delay(struct unit *unit, int64_t now_ms)
+{
+	const struct server_restart *policy = &unit->server.restart;
+	int64_t ready_ms = unit->run.ready_ms;
+
+	if (policy->stable_ms < 0 ||
+	    (ready_ms && now_ms - ready_ms >= policy->stable_ms))
+		unit->attempt = 0;
+	return policy_delay(unit->attempt++, policy->delay_ms,
+	    policy->max_delay_ms);
+}
+
+/* ---- with whom ---- */
+
+static bool runs(const struct unit *unit)
+{
+	return !lifecycle_is_down(unit->state);
+}
+
+/* One that is on its way out anyhow starts again only if it was to. */
+static void leave_again(struct unit *unit, int64_t when_ms)
+{
+	if (unit->state == UNIT_BACKOFF || unit->again) {
+		if (unit->restart_ms < when_ms)
+			unit->restart_ms = when_ms;
+	} else if (runs(unit) && !unit->leaving) {
+		unit->again = true;
+		unit->restart_ms = when_ms;
+		pthread_mutex_lock(&unit->app->lock);
+		unit->status.restarts++;
+		pthread_mutex_unlock(&unit->app->lock);
+		unit_leave(unit);
+	}
+}
+
+static void leave_with_dependents(struct unit *unit, int64_t when_ms)
+{
+	struct unit *next;
+
+	unit->app->wave++;
+	unit->wave = unit->app->wave;
+	unit->wave_next = NULL;
+	for (struct unit *last = unit; unit; unit = next) {
+		for (size_t i = 0; i < unit->links.user_count; i++) {
+			const struct link *link = &unit->links.users[i];
+
+			if (!link->need || link->unit->wave == unit->app->wave)
+				continue;
+			link->unit->wave = unit->app->wave;
+			link->unit->wave_next = NULL;
+			last = last->wave_next = link->unit;
+		}
+		next = unit->wave_next;
+		leave_again(unit, when_ms);
+	}
+}
+
+static void leave_in_scope(struct unit *unit, int64_t when_ms)
+{
+	struct app *app = unit->app;
+
+	leave_again(unit, when_ms);
+	if (unit->server.restart.scope == SERVER_RESTART_DEPENDENTS)
+		leave_with_dependents(unit, when_ms);
+	if (unit->server.restart.scope == SERVER_RESTART_ALL)
+		for (size_t i = 0; i < app->units.count; i++)
+			leave_again(app->units.all[i], when_ms);
+}
+
+/* ---- what it comes to ---- */
+
+static void keep_error(struct unit *unit, const struct error *err)
+{
+	pthread_mutex_lock(&unit->app->lock);
+	unit->status.error = *err;
+	pthread_mutex_unlock(&unit->app->lock);
+}
+
+static void tell_failure(struct unit *unit, const struct error *err)
+{
+	keep_error(unit, err);
+	report_event(unit->app, APP_EVENT_SERVER_FAILED, unit, 0, err);
+}
+
+static void restart(struct unit *unit, const struct error *err, int64_t now_ms)
+{
+	int64_t delay_ms = next_delay(unit, now_ms);
+
+	unit->restart_count++;
+	report_delay(unit->app, APP_EVENT_SERVER_RESTARTING, unit, delay_ms,
+	    err);
+	leave_in_scope(unit, now_ms + delay_ms);
+}
+
+/* For good: err is the last word on it. */
+static void fail_for_good(struct unit *unit, const struct error *err,
+    bool reported)
+{
+	if (unit->server.optional) {
+		keep_error(unit, err);
+		unit_lose(unit);
+		return;
+	}
+	if (!reported)
+		report_error(unit->app, unit, NULL, err);
+	run_request_stop(unit->app);
+}
+
+static struct error too_often(const struct unit *unit, const struct error *err)
+{
+	const struct server_restart *policy = &unit->server.restart;
+	struct error last;
+	char window[32];
+
+	report_duration(policy->window_ms, window);
+	error_set(-ENOTRECOVERABLE,
+	    "gave up after %d restart%s in %s; the last time it %s%s",
+	    policy->limit, policy->limit == 1 ? "" : "s",
+	    policy->window_ms < 0 ? "all" : window, err ? "failed: " : "ended",
+	    err ? err->text : "");
+	last = error_of(-ENOTRECOVERABLE);
+	error_origin(&last, unit->name);
+	return last;
+}
+
+/* Nobody is started again any more. */
+static void fail_in_stop(struct unit *unit, const struct error *err)
+{
+	if (unit->run.reported)
+		return;
+	if (!unit->server.optional)
+		report_error(unit->app, unit, NULL, err);
+	else if (err->code != -ECANCELED)
+		tell_failure(unit, err);
+}
+
+void policy_fail(struct unit *unit, const struct error *err)
+{
+	int64_t now_ms = clock_ms();
+	struct error last;
+
+	if (unit->app->stopping || unit->leaving) {
+		if (err && unit->app->stopping)
+			fail_in_stop(unit, err);
+		else if (err)
+			tell_failure(unit, err);
+		return;
+	}
+	if (!policy_restarts(unit, err)) {
+		if (policy_absorbs(unit))
+			tell_failure(unit, err);
+		fail_for_good(unit, err, unit->run.reported);
+		return;
+	}
+	if (err)
+		tell_failure(unit, err);
+	if (take_restart(unit, now_ms)) {
+		restart(unit, err, now_ms);
+		return;
+	}
+	last = too_often(unit, err);
+	fail_for_good(unit, &last, false);
+}
+
+void policy_stuck(struct unit *unit, const struct error *err)
+{
+	fail_for_good(unit, err, false);
+}
+
+void policy_bereft(struct unit *unit)
+{
+	const struct unit *lost = NULL;
+	struct error err;
+
+	for (size_t i = 0; i < unit->links.on_count && !lost; i++)
+		if (unit->links.on[i].need &&
+		    unit->links.on[i].unit->state == UNIT_LOST)
+			lost = unit->links.on[i].unit;
+	if (!lost || unit->state == UNIT_LOST || unit->losing || unit->removed)
+		return;
+	error_set(-ENOTCONN, "needs %s, which has failed for good", lost->name);
+	err = error_of(-ENOTCONN);
+	error_origin(&err, unit->name);
+	fail_for_good(unit, &err, false);
+}

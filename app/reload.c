@@ -1,0 +1,508 @@
+/*
+ * Reload: a new set of servers and a new configuration, in force as a whole or
+ * not at all.
+ *
+ * Design notes. The state RELOADING has a step, a task that calls the program's
+ * reload function, makes the new set aside and asks the servers; then the loop
+ * decides. While it runs the set in force does not change, so both may read it.
+ * Whether the change is agreed upon is settled once, under the lock: by the task,
+ * when all have said yes, or by the loop, when the time is over or the app stops
+ * (`abandoned`). What was abandoned is the task's, which takes back what it has
+ * asked for and frees it.
+ *
+ * In the state COMMITTING the servers that go are stopped, by the old links, and
+ * those that stay are told, by another step. When both is done the loop puts the
+ * new set in force, which needs no memory any more, and the new servers start
+ * by the new links. So none of them meets the port of one that goes.
+ *
+ * A server that is replaced is another one, of the same name.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/internal.h"
+#include "errgroup/clock.h"
+#include "errgroup/error_thread.h"
+
+struct change {
+	struct unit *old, *new; /* one of them may be NULL */
+	STAILQ_ENTRY(change) link;
+};
+
+/* A server that was asked. */
+struct answer {
+	struct unit *unit;
+	struct error failed; /* of the commit */
+};
+
+struct app_reload {
+	struct app *app;
+	STAILQ_HEAD(, change) changes;
+	int64_t stop_timeout_ms, drain_delay_ms, begin_ms;
+	void *config;
+	void (*config_release)(void *config);
+	struct units next;
+	struct answer *answers; /* of those that agreed */
+	size_t answer_count;
+	struct error err;
+	/* guarded by app->lock */
+	bool agreed, abandoned;
+};
+
+/* ---- what the program's function says ---- */
+
+static struct change *find_change(const struct app_reload *reload,
+    const char *name)
+{
+	struct change *change;
+
+	STAILQ_FOREACH(change, &reload->changes, link)
+		if (!strcmp(change->old ? change->old->name : change->new->name,
+			name))
+			return change;
+	return NULL;
+}
+
+static int add_change(struct app_reload *reload, struct unit *old,
+    const struct server *server)
+{
+	struct change *change = calloc(1, sizeof(*change));
+	int ret = -ENOMEM;
+
+	if (change && server) {
+		change->new = unit_new(reload->app, server);
+		ret = change->new ? 0 : -errno;
+	} else if (change) {
+		ret = 0;
+	}
+	if (ret) {
+		free(change);
+		return ret;
+	}
+	change->old = old;
+	if (change->new)
+		change->new->joined = true;
+	STAILQ_INSERT_TAIL(&reload->changes, change, link);
+	return 0;
+}
+
+/* The server of that name, if the change has not touched it yet. */
+static int find_old(const struct app_reload *reload, const char *name,
+    struct unit **old)
+{
+	*old = units_find(&reload->app->units, name);
+	if (!*old)
+		return error_set(-ENOENT, "no server %.40s", name);
+	if (find_change(reload, name))
+		return error_set(-EBUSY, "server %s was changed already", name);
+	return 0;
+}
+
+int app_reload_add(struct app_reload *reload, const struct server *server)
+{
+	const char *name = server->name;
+
+	if (name && (units_find(&reload->app->units, name) ||
+			find_change(reload, name)))
+		return error_set(-EEXIST, "server %s is there already", name);
+	return add_change(reload, NULL, server);
+}
+
+int app_reload_replace(struct app_reload *reload, const struct server *server)
+{
+	struct unit *old;
+	int ret;
+
+	if (!server->name)
+		return error_set(-EINVAL, "a server without a name");
+	ret = find_old(reload, server->name, &old);
+	return ret ? ret : add_change(reload, old, server);
+}
+
+int app_reload_remove(struct app_reload *reload, const char *name)
+{
+	struct unit *old;
+	int ret = find_old(reload, name, &old);
+
+	return ret ? ret : add_change(reload, old, NULL);
+}
+
+void app_reload_timeouts(struct app_reload *reload, int64_t stop_timeout_ms,
+    int64_t drain_delay_ms)
+{
+	reload->stop_timeout_ms = stop_timeout_ms;
+	reload->drain_delay_ms = drain_delay_ms;
+}
+
+static void release_config(void *config, void (*release)(void *config))
+{
+	if (release)
+		release(config);
+}
+
+void app_reload_config(struct app_reload *reload, void *config,
+    void (*release)(void *config))
+{
+	release_config(reload->config, reload->config_release);
+	reload->config = config;
+	reload->config_release = release;
+}
+
+/* ---- the end of a change that is not made ---- */
+
+static void free_changes(struct app_reload *reload)
+{
+	struct change *change;
+
+	while ((change = STAILQ_FIRST(&reload->changes))) {
+		STAILQ_REMOVE_HEAD(&reload->changes, link);
+		if (change->new)
+			unit_free(change->new);
+		free(change);
+	}
+}
+
+static void drop(struct app_reload *reload)
+{
+	free_changes(reload);
+	units_fini(&reload->next);
+	free(reload->answers);
+	release_config(reload->config, reload->config_release);
+	free(reload);
+}
+
+void reload_free(struct app *app)
+{
+	if (app->reload)
+		drop(app->reload);
+	release_config(app->config, app->config_release);
+}
+
+/* ---- the new set ---- */
+
+/* Those that stay, in their order, with what replaces others; then the new. */
+static int make_set(struct app_reload *reload)
+{
+	const struct units *units = &reload->app->units;
+	struct change *change;
+	int ret = 0;
+
+	for (size_t i = 0; i < units->count && !ret; i++) {
+		struct unit *unit = units->all[i];
+
+		change = find_change(reload, unit->name);
+		unit->stays = !change;
+		if (change)
+			unit = change->new;
+		if (unit)
+			ret = units_insert(&reload->next, unit);
+	}
+	STAILQ_FOREACH(change, &reload->changes, link)
+		if (!change->old && !ret)
+			ret = units_insert(&reload->next, change->new);
+	return ret;
+}
+
+/* ---- the servers are asked, and told ---- */
+
+static int call(struct app_reload *reload, struct unit *unit,
+    enum server_reload phase, struct context *ctx)
+{
+	struct server_reload_call what = {phase, reload->config};
+	struct context *with_host =
+	    context_with_value(ctx, &server_host_key, &unit->host);
+	struct context *with_call = NULL;
+	int code = -ENOMEM;
+
+	error_thread.code = 0;
+	if (with_host)
+		with_call =
+		    context_with_value(with_host, &server_reload_key, &what);
+	if (with_call)
+		code = unit->server.reload(with_call, unit->server.arg);
+	assert(code <= 0);
+	context_free(&with_call);
+	context_free(&with_host);
+	return code;
+}
+
+static int refuse(struct app_reload *reload, const char *origin, int code)
+{
+	reload->err = error_of(code);
+	error_origin(&reload->err, origin);
+	return code;
+}
+
+static int ask_all(struct app_reload *reload, struct context *ctx)
+{
+	const struct units *units = &reload->app->units;
+	int code;
+
+	reload->answers = calloc(units->count + 1, sizeof(*reload->answers));
+	if (!reload->answers)
+		return refuse(reload, "app", -ENOMEM);
+	for (size_t i = 0; i < units->count; i++) {
+		struct unit *unit = units->all[i];
+
+		if (!unit->stays || !unit->server.reload)
+			continue;
+		if (context_err(ctx))
+			return refuse(reload, "app", context_err(ctx));
+		code = call(reload, unit, SERVER_RELOAD_CHECK, ctx);
+		if (code)
+			return refuse(reload, unit->name, code);
+		reload->answers[reload->answer_count++].unit = unit;
+	}
+	return 0;
+}
+
+/* With a context that is live: it is to be carried through. */
+static void take_back(struct app_reload *reload)
+{
+	while (reload->answer_count)
+		call(reload, reload->answers[--reload->answer_count].unit,
+		    SERVER_RELOAD_ABORT, reload->app->base);
+}
+
+static int check(struct app_reload *reload, struct context *ctx)
+{
+	struct app *app = reload->app;
+	int code = 0;
+
+	error_thread.code = 0;
+	if (app->reload_fn)
+		code = app->reload_fn(ctx, reload, app->reload_arg);
+	assert(code <= 0);
+	if (!code && context_err(ctx))
+		code = error_set(context_err(ctx), "not done in time");
+	if (code)
+		return refuse(reload, "reload", code);
+	code = make_set(reload);
+	if (code)
+		return refuse(reload, "reload", code);
+	code = order_make(&reload->next, &reload->err);
+	return code ? code : ask_all(reload, ctx);
+}
+
+int reload_check(struct step *step, struct context *ctx)
+{
+	struct app *app = step->app;
+	struct app_reload *reload;
+	bool abandoned;
+	int code;
+
+	pthread_mutex_lock(&app->lock);
+	reload = app->reload;
+	pthread_mutex_unlock(&app->lock);
+	if (!reload)
+		return 0;
+	code = check(reload, ctx);
+	if (code)
+		take_back(reload);
+	pthread_mutex_lock(&app->lock);
+	abandoned = reload->abandoned;
+	reload->agreed = !abandoned && !code;
+	pthread_mutex_unlock(&app->lock);
+	if (abandoned) {
+		take_back(reload);
+		drop(reload);
+	}
+	return code;
+}
+
+int reload_commit(struct step *step, struct context *ctx)
+{
+	struct app_reload *reload = step->app->reload;
+
+	for (size_t i = 0; i < reload->answer_count; i++) {
+		struct answer *answer = &reload->answers[i];
+		int code =
+		    call(reload, answer->unit, SERVER_RELOAD_COMMIT, ctx);
+
+		if (!code)
+			continue;
+		answer->failed = error_of(code);
+		error_origin(&answer->failed, answer->unit->name);
+	}
+	return 0;
+}
+
+/* ---- the loop's part ---- */
+
+static void tell_refused(struct app *app, const struct error *err)
+{
+	pthread_mutex_lock(&app->lock);
+	app->status.reload_error = *err;
+	pthread_mutex_unlock(&app->lock);
+	report_event(app, APP_EVENT_RELOAD_REFUSED, NULL, 0, err);
+}
+
+static void tell_refused_code(struct app *app, int code, const char *text)
+{
+	struct error err;
+
+	error_set(code, "%s", text);
+	err = error_of(code);
+	error_origin(&err, "reload");
+	tell_refused(app, &err);
+}
+
+bool reload_begin(struct app *app)
+{
+	struct app_reload *reload;
+
+	if (app->steps[APP_STATE_RELOADING].running) {
+		tell_refused_code(app, -EBUSY,
+		    "the one before it has not returned yet");
+		return false;
+	}
+	reload = calloc(1, sizeof(*reload));
+	if (!reload) {
+		tell_refused_code(app, -ENOMEM, "out of memory");
+		return false;
+	}
+	reload->app = app;
+	reload->begin_ms = clock_ms();
+	STAILQ_INIT(&reload->changes);
+	pthread_mutex_lock(&app->lock);
+	app->reload = reload;
+	pthread_mutex_unlock(&app->lock);
+	return true;
+}
+
+bool reload_abandon(struct app *app)
+{
+	struct app_reload *reload = app->reload;
+	bool abandoned;
+
+	pthread_mutex_lock(&app->lock);
+	abandoned = !reload->agreed && !app->steps[APP_STATE_RELOADING].over;
+	reload->abandoned = abandoned;
+	if (abandoned)
+		app->reload = NULL;
+	pthread_mutex_unlock(&app->lock);
+	return abandoned;
+}
+
+void reload_tell_late(struct app *app)
+{
+	tell_refused_code(app, -ETIMEDOUT, "not done in time");
+}
+
+enum app_step_end reload_checked(struct app *app)
+{
+	struct app_reload *reload = app->reload;
+
+	if (app->stopping && (!reload || !reload->agreed))
+		return APP_LEAVE;
+	if (reload && reload->agreed)
+		return APP_GO;
+	if (reload) {
+		tell_refused(app, &reload->err);
+		app->reload = NULL;
+		drop(reload);
+	}
+	return APP_BACK;
+}
+
+void reload_switch(struct app *app)
+{
+	struct app_reload *reload = app->reload;
+	struct change *change;
+
+	if (reload->stop_timeout_ms)
+		app->stop_timeout_ms = reload->stop_timeout_ms;
+	if (reload->drain_delay_ms)
+		app->drain_delay_ms = reload->drain_delay_ms;
+	STAILQ_FOREACH(change, &reload->changes, link)
+		if (change->old) {
+			change->old->removed = true;
+			change->old->again = change->old->losing = false;
+			unit_leave(change->old);
+		}
+}
+
+bool reload_is_switched(const struct app *app)
+{
+	const struct app_reload *reload = app->reload;
+	const struct change *change;
+
+	STAILQ_FOREACH(change, &reload->changes, link)
+		if (change->old && !lifecycle_is_down(change->old->state))
+			return false;
+	return true;
+}
+
+static void forget(struct unit *unit)
+{
+	struct app *app = unit->app;
+
+	if (unit->due)
+		STAILQ_REMOVE(&app->due, unit, unit, due_link);
+	pthread_mutex_lock(&app->lock);
+	if (unit->mail)
+		STAILQ_REMOVE(&app->mail, unit, unit, mail_link);
+	pthread_mutex_unlock(&app->lock);
+	unit_free(unit);
+}
+
+static void put_in_force(struct app *app, struct app_reload *reload)
+{
+	struct units old = app->units;
+
+	pthread_mutex_lock(&app->lock);
+	app->units = reload->next;
+	pthread_mutex_unlock(&app->lock);
+	reload->next = old;
+	order_use(&app->units);
+	app->settled_count = app->down_count = 0;
+	for (size_t i = 0; i < app->units.count; i++) {
+		app->settled_count += unit_is_settled(app->units.all[i]);
+		app->down_count += lifecycle_is_down(app->units.all[i]->state);
+	}
+	release_config(app->config, app->config_release);
+	app->config = reload->config;
+	app->config_release = reload->config_release;
+	reload->config_release = NULL;
+}
+
+static void tell_changes(struct app *app, struct app_reload *reload)
+{
+	struct change *change;
+
+	STAILQ_FOREACH(change, &reload->changes, link) {
+		if (!change->new)
+			report_event(app, APP_EVENT_SERVER_REMOVED, change->old,
+			    0, NULL);
+		else if (!change->old)
+			report_event(app, APP_EVENT_SERVER_ADDED, change->new,
+			    0, NULL);
+		if (change->old)
+			forget(change->old);
+		change->new = NULL; /* it is the app's */
+	}
+}
+
+void reload_finish(struct app *app)
+{
+	struct app_reload *reload = app->reload;
+
+	report_new_errors(app);
+	put_in_force(app, reload);
+	tell_changes(app, reload);
+	pthread_mutex_lock(&app->lock);
+	app->status.reloads++;
+	app->status.reload_error.code = 0;
+	pthread_mutex_unlock(&app->lock);
+	report_event(app, APP_EVENT_RELOADED, NULL,
+	    clock_ms() - reload->begin_ms, NULL);
+	status_update_ready(app);
+	for (size_t i = 0; i < reload->answer_count; i++)
+		if (reload->answers[i].failed.code)
+			policy_fail(reload->answers[i].unit,
+			    &reload->answers[i].failed);
+	app->reload = NULL;
+	drop(reload);
+}

@@ -1,0 +1,182 @@
+/*
+ * What any thread may ask: states, readiness, the exit status.
+ *
+ * All of it is a copy under the app's lock, which the loop writes with each
+ * transition. Readiness for poll(2) is a pipe with a byte in it while the app is
+ * ready; its other end is closed when the app will not be ready any more.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/internal.h"
+
+/* ---- readiness ---- */
+
+/* Under the lock. The pipe is empty or has one byte, so neither blocks. */
+static void show_ready(const struct app *app, bool ready)
+{
+	char byte = '\n';
+
+	if (app->ready_fds[1] < 0)
+		return;
+	if (ready ? write(app->ready_fds[1], &byte, 1) != 1
+		  : read(app->ready_fds[0], &byte, 1) != 1)
+		return;
+}
+
+static bool is_ready(const struct app *app)
+{
+	return !app->stopping && app->state >= APP_STATE_REGISTERING &&
+	       app->state <= APP_STATE_COMMITTING &&
+	       app->settled_count == app->units.count;
+}
+
+void status_update_ready(struct app *app)
+{
+	bool ready = is_ready(app);
+
+	if (ready == app->ready)
+		return;
+	pthread_mutex_lock(&app->lock);
+	app->ready = ready;
+	show_ready(app, ready);
+	pthread_mutex_unlock(&app->lock);
+	report_event(app, ready ? APP_EVENT_READY : APP_EVENT_UNREADY, NULL, 0,
+	    NULL);
+}
+
+void status_end_ready(struct app *app)
+{
+	pthread_mutex_lock(&app->lock);
+	if (app->ready)
+		show_ready(app, false);
+	app->ready = false;
+	app->ready_over = true;
+	if (app->ready_fds[1] >= 0)
+		close(app->ready_fds[1]);
+	app->ready_fds[1] = -1;
+	pthread_mutex_unlock(&app->lock);
+}
+
+bool app_ready(const struct app *app)
+{
+	struct app *locked = (struct app *)app;
+	bool ready;
+
+	pthread_mutex_lock(&locked->lock);
+	ready = app->ready;
+	pthread_mutex_unlock(&locked->lock);
+	return ready;
+}
+
+int app_ready_fd(struct app *app)
+{
+	int ret;
+
+	pthread_mutex_lock(&app->lock);
+	ret = app->ready_fds[0];
+	if (ret < 0) {
+		ret =
+		    pipe2(app->ready_fds, O_CLOEXEC | O_NONBLOCK) ? -errno : 0;
+		if (ret)
+			app->ready_fds[0] = app->ready_fds[1] = -1;
+		else
+			ret = app->ready_fds[0];
+		if (app->ready)
+			show_ready(app, true);
+		if (app->ready_over && ret >= 0) {
+			close(app->ready_fds[1]);
+			app->ready_fds[1] = -1;
+		}
+	}
+	pthread_mutex_unlock(&app->lock);
+	return ret;
+}
+
+void status_free(struct app *app)
+{
+	for (int i = 0; i < 2; i++)
+		if (app->ready_fds[i] >= 0)
+			close(app->ready_fds[i]);
+}
+
+/* ---- states ---- */
+
+enum app_state app_state(const struct app *app)
+{
+	struct app *locked = (struct app *)app;
+	enum app_state state;
+
+	pthread_mutex_lock(&locked->lock);
+	state = app->status.state;
+	pthread_mutex_unlock(&locked->lock);
+	return state;
+}
+
+/* Under the lock. */
+static struct server_status status_of(const struct unit *unit)
+{
+	struct server_status status = unit->status;
+
+	if (unit->server.pid)
+		status.pid = unit->server.pid(unit->server.arg);
+	return status;
+}
+
+int server_state(const struct app *app, const char *name,
+    struct server_status *status)
+{
+	struct app *locked = (struct app *)app;
+	const struct unit *unit;
+
+	pthread_mutex_lock(&locked->lock);
+	unit = units_find(&app->units, name);
+	if (unit)
+		*status = status_of(unit);
+	pthread_mutex_unlock(&locked->lock);
+	return unit ? 0 : -ENOENT;
+}
+
+struct app_status *app_status(const struct app *app)
+{
+	struct app *locked = (struct app *)app;
+	struct app_status *status;
+
+	pthread_mutex_lock(&locked->lock);
+	status = malloc(
+	    sizeof(*status) + app->units.count * sizeof(status->servers[0]));
+	if (status) {
+		*status = (struct app_status){.state = app->status.state,
+		    .ready = app->ready,
+		    .since_ms = app->status.since_ms,
+		    .reloads = app->status.reloads,
+		    .reload_error = app->status.reload_error,
+		    .server_count = app->units.count};
+		for (size_t i = 0; i < app->units.count; i++)
+			status->servers[i] = status_of(app->units.all[i]);
+	}
+	pthread_mutex_unlock(&locked->lock);
+	if (!status)
+		errno = ENOMEM;
+	return status;
+}
+
+void app_status_free(struct app_status **status)
+{
+	free(*status);
+	*status = NULL;
+}
+
+int app_exit_status(const struct app *app)
+{
+	struct app *locked = (struct app *)app;
+	int status;
+
+	pthread_mutex_lock(&locked->lock);
+	status = app->exit_status;
+	pthread_mutex_unlock(&locked->lock);
+	return status;
+}
