@@ -77,6 +77,7 @@ struct app *app_new(const struct app_options *options)
 	STAILQ_INIT(&app->due);
 	app->ready_fds[0] = app->ready_fds[1] = -1;
 	app->exit_status = APP_EXIT_FAILED;
+	app->status.since_ms = clock_ms();
 	if (copy_options(app, options ? options : &defaults)) {
 		app_free(&app);
 		errno = ENOMEM;

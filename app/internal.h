@@ -228,6 +228,7 @@ struct app {
 	int64_t drain_ms, drain_end_ms;
 	bool announced; /* registered and ready: others may rely on it */
 	bool drained, stuck_told;
+	bool ready_told; /* what the last event of it was */
 	bool overdue; /* something was left behind at its deadline */
 	int signals_seen; /* 0 or 1: the next one forces */
 	int force_signal; /* 0, or the second, which came too soon */
@@ -316,6 +317,8 @@ void report_step_thread(struct step *step, bool deep);
 
 /* On the loop's thread: whether the app is ready may have changed. */
 void status_update_ready(struct app *app);
+/* With the lock held: it is not ready any more; the event is to follow. */
+void status_hide_ready(struct app *app);
 /* Readiness is over for good. */
 void status_end_ready(struct app *app);
 void status_free(struct app *app);

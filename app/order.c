@@ -6,6 +6,7 @@
  * reload only tries, changes nothing. Ranks (Kahn's algorithm: take away what
  * comes after nothing, again and again) find the cycles without recursion.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,12 +148,14 @@ static int refuse_cycle(const struct units *units, struct error *err)
 	for (size_t i = 0; i < units->count && !unit; i++)
 		if (units->all[i]->rank)
 			unit = units->all[i];
-	for (size_t i = 0; i < units->count; i++)
+	for (size_t i = 0; i < units->count && unit; i++)
 		unit = go_back(unit);
+	assert(unit);
 	first = unit;
 	used = (size_t)snprintf(path, sizeof(path), "%s", unit->name);
 	do {
 		unit = go_back(unit);
+		assert(unit);
 		if (used + strlen(unit->name) + 12 < sizeof(path)) {
 			used += (size_t)snprintf(path + used,
 			    sizeof(path) - used, " after %s", unit->name);

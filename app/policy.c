@@ -6,6 +6,7 @@
  * only if it ends the app, or happens while it stops; all others are told by
  * events and by the server's status.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static int64_t less_a_part(int64_t ms)
 
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
 		random = (uint32_t)clock_ms();
-	return ms - (int64_t)((double)(ms / 4) * random / UINT32_MAX);
+	return ms - (int64_t)((double)ms / 4 * random / UINT32_MAX);
 }
 
 int64_t policy_delay(unsigned attempt, int64_t delay_ms, int64_t max_delay_ms)
@@ -60,7 +61,7 @@ static bool take_restart(struct unit *unit, int64_t now_ms)
 	const struct server_restart *policy = &unit->server.restart;
 	size_t oldest;
 
-	if (policy->limit < 0)
+	if (policy->limit <= 0)
 		return true;
 	oldest = unit->restart_count % (size_t)policy->limit;
 	if (unit->restart_count >= (unsigned)policy->limit &&
@@ -220,6 +221,7 @@ void policy_fail(struct unit *unit, const struct error *err)
 		return;
 	}
 	if (!policy_restarts(unit, err)) {
+		assert(err);
 		if (policy_absorbs(unit))
 			tell_failure(unit, err);
 		fail_for_good(unit, err, unit->run.reported);
@@ -237,7 +239,13 @@ void policy_fail(struct unit *unit, const struct error *err)
 
 void policy_stuck(struct unit *unit, const struct error *err)
 {
-	fail_for_good(unit, err, false);
+	if (!unit->removed) {
+		fail_for_good(unit, err, false);
+		return;
+	}
+	/* The reload that waits for it can neither end nor go back. */
+	report_error(unit->app, unit, NULL, err);
+	run_request_stop(unit->app);
 }
 
 void policy_bereft(struct unit *unit)

@@ -216,6 +216,7 @@ static int call(struct app_reload *reload, struct unit *unit,
 	struct context *with_call = NULL;
 	int code = -ENOMEM;
 
+	assert(unit && unit->server.reload);
 	error_thread.code = 0;
 	if (with_host)
 		with_call =
@@ -451,17 +452,21 @@ static void forget(struct unit *unit)
 static void put_in_force(struct app *app, struct app_reload *reload)
 {
 	struct units old = app->units;
+	size_t settled = 0, down = 0;
 
+	for (size_t i = 0; i < reload->next.count; i++) {
+		settled += unit_is_settled(reload->next.all[i]);
+		down += lifecycle_is_down(reload->next.all[i]->state);
+	}
 	pthread_mutex_lock(&app->lock);
 	app->units = reload->next;
+	app->settled_count = settled;
+	app->down_count = down;
+	if (settled < app->units.count)
+		status_hide_ready(app);
 	pthread_mutex_unlock(&app->lock);
 	reload->next = old;
 	order_use(&app->units);
-	app->settled_count = app->down_count = 0;
-	for (size_t i = 0; i < app->units.count; i++) {
-		app->settled_count += unit_is_settled(app->units.all[i]);
-		app->down_count += lifecycle_is_down(app->units.all[i]->state);
-	}
 	release_config(app->config, app->config_release);
 	app->config = reload->config;
 	app->config_release = reload->config_release;

@@ -46,7 +46,8 @@ void report_error(struct app *app, struct unit *unit, const char *origin,
     const struct error *err)
 {
 	pthread_mutex_lock(&app->lock);
-	if (err->code == -ECANCELED && is_ending(app))
+	/* After the run, of what was left behind: the list is final. */
+	if (app->ready_over || (err->code == -ECANCELED && is_ending(app)))
 		goto out;
 	if (unit && app->stopping)
 		unit->run.failed_in_stop = true;
@@ -270,20 +271,39 @@ void report_step_thread(struct step *step, bool deep)
 	report_thread(step->app, NULL, step_origin(step->state), tid, deep);
 }
 
-/* ", waits for a, b": what keeps it from starting, or from stopping. */
+static bool is_met(const struct link *link)
+{
+	return link->need ? lifecycle_is_ready(link->unit->state)
+			  : unit_is_settled(link->unit);
+}
+
+/* Those that stay hold up nobody. */
+static bool holds(const struct unit *user)
+{
+	return user->leaving && !lifecycle_is_down(user->state);
+}
+
+/*
+ * ", waits for a, b": what keeps it from starting, or from stopping; or ",
+ * starts again in 2.0 s".
+ */
 static void list_waits(const struct unit *unit, char *list, size_t size)
 {
 	bool up = unit->state == UNIT_NEW && unit->unmet;
 	bool down = unit->leaving && unit->held && !unit_is_stopping(unit);
 	const struct links *links = &unit->links;
 	size_t count = up ? links->on_count : down ? links->user_count : 0;
-	size_t used = 0;
+	size_t used = 0, left = 0;
+	int64_t delay_ms = unit->restart_ms - clock_ms();
+	char delay[32];
 
 	*list = '\0';
+	if (unit->state == UNIT_BACKOFF)
+		snprintf(list, size, ", starts again in %s",
+		    report_duration(delay_ms > 0 ? delay_ms : 0, delay));
 	for (size_t i = 0; i < count; i++) {
 		const struct link *link = up ? &links->on[i] : &links->users[i];
-		bool open = up ? !lifecycle_is_ready(link->unit->state)
-			       : !lifecycle_is_down(link->unit->state);
+		bool open = up ? !is_met(link) : holds(link->unit);
 
 		if (open && used + NAME_SIZE + 16 < size)
 			used +=

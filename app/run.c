@@ -43,7 +43,11 @@ static void ask(struct app *app, bool *wanted)
 
 int app_stop(struct app *app)
 {
-	ask(app, &app->stop_wanted);
+	pthread_mutex_lock(&app->lock);
+	app->stop_wanted = true;
+	status_hide_ready(app);
+	run_wake(app);
+	pthread_mutex_unlock(&app->lock);
 	return 0;
 }
 
@@ -72,6 +76,7 @@ void run_request_stop(struct app *app)
 		return;
 	pthread_mutex_lock(&app->lock);
 	app->stopping = true;
+	status_hide_ready(app);
 	pthread_mutex_unlock(&app->lock);
 	status_update_ready(app);
 	app->stop_deadline_ms = app->stop_timeout_ms < 0
@@ -226,7 +231,6 @@ static void publish_state(struct app *app)
 	app->status.state = app->state;
 	app->status.since_ms = app->state_ms;
 	pthread_mutex_unlock(&app->lock);
-	status_update_ready(app);
 }
 
 static void enter(struct app *app, enum app_state state)
@@ -236,8 +240,9 @@ static void enter(struct app *app, enum app_state state)
 
 	app->state = state;
 	app->state_ms = now_ms;
-	report_event(app, APP_EVENT_STATE, NULL, took_ms, NULL);
 	publish_state(app);
+	report_event(app, APP_EVENT_STATE, NULL, took_ms, NULL);
+	status_update_ready(app);
 	switch (state) {
 	case APP_STATE_STARTING:
 		start_servers(app);
@@ -542,8 +547,11 @@ static int check_order(struct app *app, struct error *err)
 {
 	int ret = app_check(app, err);
 
-	if (ret == -ENOENT || ret == -ELOOP)
+	if (ret == -ENOENT || ret == -ELOOP) {
+		pthread_mutex_lock(&app->lock);
 		app->exit_status = APP_EXIT_CONFIG;
+		pthread_mutex_unlock(&app->lock);
+	}
 	if (!ret) {
 		order_use(&app->units);
 		app->down_count = app->units.count;

@@ -27,23 +27,39 @@ static void show_ready(const struct app *app, bool ready)
 		return;
 }
 
+/* Under the lock, on the loop's thread. */
 static bool is_ready(const struct app *app)
 {
-	return !app->stopping && app->state >= APP_STATE_REGISTERING &&
+	return !app->stopping && !app->stop_wanted &&
+	       app->state >= APP_STATE_REGISTERING &&
 	       app->state <= APP_STATE_COMMITTING &&
 	       app->settled_count == app->units.count;
 }
 
-void status_update_ready(struct app *app)
+static void set_ready(struct app *app, bool ready)
 {
-	bool ready = is_ready(app);
-
 	if (ready == app->ready)
 		return;
-	pthread_mutex_lock(&app->lock);
 	app->ready = ready;
 	show_ready(app, ready);
+}
+
+void status_hide_ready(struct app *app)
+{
+	set_ready(app, false);
+}
+
+void status_update_ready(struct app *app)
+{
+	bool ready;
+
+	pthread_mutex_lock(&app->lock);
+	ready = is_ready(app);
+	set_ready(app, ready);
 	pthread_mutex_unlock(&app->lock);
+	if (ready == app->ready_told)
+		return;
+	app->ready_told = ready;
 	report_event(app, ready ? APP_EVENT_READY : APP_EVENT_UNREADY, NULL, 0,
 	    NULL);
 }
@@ -51,9 +67,7 @@ void status_update_ready(struct app *app)
 void status_end_ready(struct app *app)
 {
 	pthread_mutex_lock(&app->lock);
-	if (app->ready)
-		show_ready(app, false);
-	app->ready = false;
+	set_ready(app, false);
 	app->ready_over = true;
 	if (app->ready_fds[1] >= 0)
 		close(app->ready_fds[1]);

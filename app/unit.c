@@ -257,21 +257,25 @@ static void count(struct unit *unit, enum unit_state before)
 		count_users(unit, was_ready, was_settled);
 	if (down && !was_down && unit->leaving)
 		let_go(unit);
-	/* Not ready any more: said before all else that follows. */
-	if (!unit_is_settled(unit))
-		status_update_ready(app);
 }
 
+/* In one hold, so that no app is ready with a server that is not. */
 static void publish(struct unit *unit)
 {
 	struct server_status *status = &unit->status;
 	enum server_state shown = lifecycle_shown(unit->state);
+	bool settled = unit_is_settled(unit);
 
 	pthread_mutex_lock(&unit->app->lock);
 	if (status->state != shown)
 		status->since_ms = clock_ms();
 	status->state = shown;
+	if (!settled)
+		status_hide_ready(unit->app);
 	pthread_mutex_unlock(&unit->app->lock);
+	/* Not ready any more: said before all else that follows. */
+	if (!settled)
+		status_update_ready(unit->app);
 }
 
 static void publish_took(struct unit *unit, int64_t *field, int64_t ms)
@@ -456,8 +460,8 @@ static void apply(struct unit *unit, enum unit_event event)
 	unit->state = lifecycle_unit(before, event);
 	if (unit->state == before)
 		return;
-	publish(unit);
 	count(unit, before);
+	publish(unit);
 	act(unit, before);
 	status_update_ready(unit->app);
 }
@@ -716,7 +720,10 @@ static void be_late(struct unit *unit, int64_t now_ms)
 /* In a stop of the app run.c tells, when nothing else is left. */
 static void be_stuck(struct unit *unit, int64_t now_ms)
 {
-	struct error err = late_error(unit, "still not stopped", now_ms);
+	struct error err = late_error(unit,
+	    unit->again ? "cannot be started again: not stopped"
+			: "still not stopped",
+	    now_ms);
 
 	unit->run.stuck_told = true;
 	report_unit_threads(unit, false);

@@ -74,7 +74,7 @@ enum {
 	NAME_SHOWN = 60,
 	CHANNEL_SHOWN = 48,
 	PROC_PATH = 64,
-	SLOTS = 16, /* threads that do not answer */
+	SLOTS = 8, /* threads that do not answer */
 	HANDLER_FRAMES = 8, /* the handler's and those below it */
 	PATIENCE_MS = 200
 };
@@ -578,6 +578,7 @@ static void find_name(struct lookup *lookup, const ElfW(Dyn) * dynamic)
 	for (; count--; symbol++) {
 		name = names + symbol->st_name;
 		if (symbol->st_shndx == SHN_UNDEF || !*name ||
+		    ELF64_ST_TYPE(symbol->st_info) == STT_TLS ||
 		    offset - symbol->st_value >= symbol->st_size)
 			continue;
 		/* "write" rather than its alias "__write". */

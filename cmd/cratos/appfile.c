@@ -1,4 +1,4 @@
-/* The file of "cratos run": its keys, and the app that it describes. */
+/* The file of "cratos run": the app that it describes. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -6,110 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <cratos/exec.h>
+#include <cratos/tcp.h>
+
 #include "cmd/cratos/appfile.h"
 #include "cmd/cratos/echo.h"
-#include "cmd/cratos/main.h"
-
-/* The names that stop_signal takes, and what they stand for. */
-static const char *const signal_names[] = {"TERM", "INT", "QUIT", "HUP", "USR1",
-    "USR2", "WINCH", "KILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP",
-    "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL", NULL};
-static const int signal_numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1,
-    SIGUSR2, SIGWINCH, SIGKILL};
-
-static const struct config_field app_fields[] =
-    {{.key = "name",
-	 .type = CONFIG_STRING,
-	 .offset = offsetof(struct app_keys, name),
-	 .fallback = "app",
-	 .help = "what the app is called in its messages"},
-	{.key = "version",
-	    .type = CONFIG_STRING,
-	    .offset = offsetof(struct app_keys, version),
-	    .help = "version of the app"},
-	{.key = "start_timeout",
-	    .type = CONFIG_DURATION,
-	    .offset = offsetof(struct app_keys, start_timeout_ms),
-	    .fallback = "0",
-	    .help = "time until all servers must be ready; 0 is no limit"},
-	{.key = "stop_timeout",
-	    .type = CONFIG_DURATION,
-	    .offset = offsetof(struct app_keys, stop_timeout_ms),
-	    .min = 1,
-	    .max = INT64_MAX,
-	    .fallback = "10s",
-	    .help = "time for the whole stop; what is left then is killed"},
-	{.key = "drain_delay",
-	    .type = CONFIG_DURATION,
-	    .offset = offsetof(struct app_keys, drain_delay_ms),
-	    .fallback = "0",
-	    .help =
-		"wait before servers are told to stop, on top of stop_timeout"},
-	{0}};
-
-static const struct config_field server_fields[] = {
-    {.key = "exec",
-	.type = CONFIG_COMMAND,
-	.offset = offsetof(struct server_keys, exec),
-	.help = "program and arguments to run, with quotes, without a shell"},
-    {.key = "shell",
-	.type = CONFIG_COMMAND,
-	.offset = offsetof(struct server_keys, shell),
-	.help = "command line for /bin/sh -c, instead of exec"},
-    {.key = "tcp-echo",
-	.type = CONFIG_STRING,
-	.offset = offsetof(struct server_keys, tcp_echo),
-	.help =
-	    "instead of exec, the built-in echo server: host:port or unix:/path"},
-    {.key = "dir",
-	.type = CONFIG_STRING,
-	.offset = offsetof(struct server_keys, dir),
-	.help = "working directory of the program"},
-    {.key = "env",
-	.type = CONFIG_MAP,
-	.offset = offsetof(struct server_keys, env),
-	.help =
-	    "environment variable for the program, on top of the inherited"},
-    {.key = "endpoint",
-	.type = CONFIG_STRING,
-	.offset = offsetof(struct server_keys, endpoint),
-	.help = "URL to show for the program, where it says which it serves"},
-    {.key = "start_timeout",
-	.type = CONFIG_DURATION,
-	.offset = offsetof(struct server_keys, start_timeout_ms),
-	.fallback = "0",
-	.help =
-	    "time until the server must be ready; 0 is no limit of its own"},
-    {.key = "stop_timeout",
-	.type = CONFIG_DURATION,
-	.offset = offsetof(struct server_keys, stop_timeout_ms),
-	.fallback = "0",
-	.help = "time to stop within the app's; 0 is all of it"},
-    {.key = "stop_signal",
-	.type = CONFIG_ENUM,
-	.offset = offsetof(struct server_keys, stop_signal),
-	.names = signal_names,
-	.fallback = "TERM",
-	.help = "signal that tells the program to stop"},
-    {.key = "max_connections",
-	.type = CONFIG_INT,
-	.offset = offsetof(struct server_keys, max_connections),
-	.min = 1,
-	.max = 1000000,
-	.help = "connections that tcp-echo serves at a time; 1024 by default"},
-    {0}};
-
-const struct config_section appfile_sections[] = {{.name = "app",
-						      .fields = app_fields,
-						      .size = sizeof(
-							  struct app_keys),
-						      .help =
-							  "the app as a whole"},
-    {.name = "server:",
-	.fields = server_fields,
-	.size = sizeof(struct server_keys),
-	.help = "a server of the app: one of exec, shell and tcp-echo"},
-    {0}};
+#include "cmd/cratos/order.h"
 
 const char *signal_name(int signal)
 {
@@ -123,52 +25,202 @@ const char *signal_name(int signal)
 	return other;
 }
 
-int appfile_stop_signal(const struct server_keys *keys)
-{
-	const int count = sizeof(signal_numbers) / sizeof(*signal_numbers);
-
-	return signal_numbers[keys->stop_signal % count];
-}
-
 static int refuse(struct appfile *file, size_t i, const char *key,
     const char *text)
 {
 	return config_refuse(file->config, "server:", i, key, "%s", text);
 }
 
-/* Program and folder have to be there. */
-static void look_for(struct appfile *file, size_t i)
-{
-	const struct appfile_server *server = &file->servers[i];
-	const char *dir = server->keys->dir;
-	int ret = server->exec ? exec_check(server->exec) : 0;
+/* ---- what a server cannot be ---- */
 
-	if (ret)
-		refuse(file, i,
-		    dir && access(dir, X_OK) ? "dir"
-		    : server->keys->exec     ? "exec"
-					     : "shell",
-		    error_of(ret).text);
+/* Keys that do nothing here are a mistake, and so are those that disagree. */
+struct rule {
+	bool broken;
+	const char *key, *text;
+};
+
+static size_t check_rules(struct appfile *file, size_t i,
+    const struct rule *rules)
+{
+	size_t broken = 0;
+
+	for (; rules->text; rules++)
+		if (rules->broken) {
+			refuse(file, i, rules->key, rules->text);
+			broken++;
+		}
+	return broken;
+}
+
+static size_t check_kinds(struct appfile *file, size_t i,
+    const struct server_keys *keys)
+{
+	int kinds = (keys->exec != NULL) + (keys->shell != NULL) +
+		    (keys->tcp_echo != NULL);
+	const struct rule rules[] =
+	    {{kinds < 1, NULL,
+		 "nothing to run: give one of exec, shell and tcp-echo"},
+		{kinds > 1, NULL,
+		    "more than one of exec, shell and tcp-echo: which is it?"},
+		{0}};
+
+	return check_rules(file, i, rules);
+}
+
+static size_t check_built_in(struct appfile *file, size_t i,
+    const struct server_keys *keys)
+{
+	bool built_in = keys->tcp_echo != NULL;
+	const struct rule rules[] = {{built_in && keys->dir, "dir",
+					 "goes with exec and shell only"},
+	    {built_in && keys->endpoint, "endpoint",
+		"goes with exec and shell only"},
+	    {built_in && keys->env && keys->env[0], "env",
+		"goes with exec and shell only"},
+	    {built_in && keys->oneshot, "oneshot",
+		"goes with exec and shell only"},
+	    {built_in && keys->on_exit, "on_exit",
+		"goes with exec and shell only"},
+	    {!built_in && keys->max_connections, "max_connections",
+		"goes with tcp-echo only"},
+	    {0}};
+
+	return check_rules(file, i, rules);
+}
+
+static size_t check_end(struct appfile *file, size_t i,
+    const struct server_keys *keys)
+{
+	bool always = keys->restart == SERVER_RESTART_ALWAYS;
+	const struct rule rules[] = {
+	    {keys->oneshot && always, "restart",
+		"a one-shot is done when it has exited with status 0, and "
+		"cannot be restarted always; on-failure goes with oneshot"},
+	    {keys->oneshot && keys->on_exit, "on_exit",
+		"a one-shot is done when it has exited with status 0, and "
+		"on_exit has no say; leave out one of the two"},
+	    {!keys->oneshot && always && keys->on_exit, "on_exit",
+		"what is restarted always does not stay as it is, nor stop the "
+		"app, when it exits; on-failure goes with on_exit"},
+	    {0}};
+
+	return check_rules(file, i, rules);
+}
+
+/* Keys of the restart that differ from the defaults. */
+static size_t check_idle_restart(struct appfile *file, size_t i,
+    const struct server_keys *keys, const struct server_keys *defaults)
+{
+	const struct config_field *field = server_fields;
+	size_t idle = 0;
+
+	if (keys->restart != SERVER_RESTART_NEVER)
+		return 0;
+	for (; field->key; field++)
+		if (!strncmp(field->key, "restart_", 8) &&
+		    !keys_same_value(field, keys, defaults)) {
+			config_refuse(file->config, "server:", i, field->key,
+			    "does nothing without restart = on-failure or "
+			    "always");
+			idle++;
+		}
+	return idle;
+}
+
+static size_t check_delays(struct appfile *file, size_t i,
+    const struct server_keys *keys, const struct server_keys *defaults)
+{
+	bool max_is_default =
+	    keys->restart_max_delay_ms == defaults->restart_max_delay_ms;
+	const struct rule rules[] =
+	    {{keys->restart_max_delay_ms < keys->restart_delay_ms,
+		 max_is_default ? "restart_delay" : "restart_max_delay",
+		 max_is_default
+		     ? "restart_delay is more than restart_max_delay, which is "
+		       "30s by default: set both"
+		     : "restart_max_delay is less than restart_delay"},
+		{0}};
+
+	return check_rules(file, i, rules);
+}
+
+/* What is wrong with a section that is right key by key. */
+static bool is_wrong(struct appfile *file, size_t i,
+    const struct server_keys *keys)
+{
+	const struct server_keys *defaults =
+	    config_at(file->defaults, "server:", 0);
+	size_t wrong = check_kinds(file, i, keys);
+
+	wrong += check_built_in(file, i, keys);
+	wrong += check_end(file, i, keys);
+	wrong += check_idle_restart(file, i, keys, defaults);
+	wrong += check_delays(file, i, keys, defaults);
+	return wrong;
+}
+
+/* ---- making servers ---- */
+
+/* What is 0 in the file to say none is less in the library. */
+static int64_t or_none(int64_t number)
+{
+	return number ? number : -1;
+}
+
+static void set_policies(struct server *server, const struct server_keys *keys)
+{
+	server->after = keys->after;
+	server->wants = keys->wants;
+	server->oneshot = keys->oneshot;
+	server->optional = keys->optional;
+	server->on_return =
+	    keys->on_exit == ON_EXIT_STOP ? SERVER_STOPS_APP : SERVER_STAYS_UP;
+	server->restart =
+	    (struct server_restart){.when =
+					(enum server_restart_when)keys->restart,
+		.scope = (enum server_restart_scope)keys->restart_scope,
+		.delay_ms = or_none(keys->restart_delay_ms),
+		.max_delay_ms = or_none(keys->restart_max_delay_ms),
+		.stable_ms = or_none(keys->restart_stable_ms),
+		.limit = (int)or_none(keys->restart_limit),
+		.window_ms = keys->restart_window_ms};
+	server->start_timeout_ms = keys->start_timeout_ms;
+	server->stop_timeout_ms = keys->stop_timeout_ms;
+}
+
+static void release_exec(void *arg)
+{
+	struct exec *exec = arg;
+
+	exec_free(&exec);
+}
+
+static void release_tcp(void *arg)
+{
+	struct tcp *tcp = arg;
+
+	tcp_free(&tcp);
 }
 
 static int make_exec(struct appfile *file, struct appfile_server *server,
     size_t i)
 {
 	const struct server_keys *keys = server->keys;
-	const struct exec_options options = {.command = keys->exec
-							    ? keys->exec
-							    : keys->shell,
+	const struct exec_options options = {.command = appfile_command(server),
 	    .shell = keys->shell != NULL,
 	    .dir = keys->dir,
 	    .env = keys->env,
-	    .stop_signal = appfile_stop_signal(keys),
-	    .endpoint = keys->endpoint};
+	    .stop_signal = keys_stop_signal(keys),
+	    .endpoint = keys->endpoint,
+	    .may_exit = keys->oneshot || keys->on_exit != ON_EXIT_FAIL ||
+			keys->restart == SERVER_RESTART_ALWAYS};
+	struct exec *exec = exec_new(&options);
 
-	server->exec = exec_new(&options);
-	if (!server->exec)
+	if (!exec)
 		return refuse(file, i, keys->exec ? "exec" : "shell",
 		    error_of(-errno).text);
-	server->server = exec_server(server->exec, server->name);
+	server->server = exec_server(exec, server->name);
+	server->server.release = release_exec;
 	return 0;
 }
 
@@ -178,11 +230,12 @@ static int make_echo(struct appfile *file, struct appfile_server *server,
 	const struct tcp_options options = {.listen = server->keys->tcp_echo,
 	    .handler = echo_handler,
 	    .max_connections = (int)server->keys->max_connections};
+	struct tcp *tcp = tcp_new(&options);
 
-	server->tcp = tcp_new(&options);
-	if (!server->tcp)
+	if (!tcp)
 		return refuse(file, i, "tcp-echo", error_of(-errno).text);
-	server->server = tcp_server(server->tcp, server->name);
+	server->server = tcp_server(tcp, server->name);
+	server->server.release = release_tcp;
 	return 0;
 }
 
@@ -201,49 +254,71 @@ static bool has_errors(const struct appfile *file, const char *name)
 	return false;
 }
 
-/* Keys that do nothing for a built-in are a mistake. */
-static int refuse_idle_keys(struct appfile *file, size_t i,
-    const struct server_keys *keys)
+/* Program and folder have to be there. */
+static void look_for(struct appfile *file, size_t i)
 {
-	const char *key = keys->dir		      ? "dir"
-			  : keys->endpoint	      ? "endpoint"
-			  : keys->env && keys->env[0] ? "env"
-						      : NULL;
+	const struct appfile_server *server = &file->servers[i];
+	const char *dir = server->keys->dir;
+	int ret = server->keys->tcp_echo ? 0 : exec_check(server->server.arg);
 
-	if (keys->tcp_echo && key)
-		return refuse(file, i, strcmp(key, "env") ? key : NULL,
-		    "dir, endpoint and env go with exec and shell only");
-	if (!keys->tcp_echo && keys->max_connections)
-		return refuse(file, i, "max_connections",
-		    "max_connections goes with tcp-echo only");
-	return 0;
+	if (ret)
+		refuse(file, i,
+		    dir && access(dir, X_OK) ? "dir"
+		    : server->keys->exec     ? "exec"
+					     : "shell",
+		    error_of(ret).text);
 }
 
-static int make_server(struct appfile *file, size_t i)
+static void make_server(struct appfile *file, size_t i, bool thorough)
 {
 	struct appfile_server *server = &file->servers[i];
 	const struct server_keys *keys = config_at(file->config, "server:", i);
-	int kinds = (keys->exec != NULL) + (keys->shell != NULL) +
-		    (keys->tcp_echo != NULL);
+	bool wrong;
 	int ret;
 
 	server->name = config_name(file->config, "server:", i);
 	server->keys = keys;
-	if (has_errors(file, server->name))
-		return -EINVAL;
-	if (!kinds)
-		return refuse(file, i, NULL,
-		    "nothing to run: give one of exec, shell and tcp-echo");
-	if (kinds > 1)
-		return refuse(file, i, NULL,
-		    "more than one of exec, shell and tcp-echo: which is it?");
-	ret = refuse_idle_keys(file, i, keys);
-	if (!ret)
-		ret = keys->tcp_echo ? make_echo(file, server, i)
-				     : make_exec(file, server, i);
-	server->server.start_timeout_ms = keys->start_timeout_ms;
-	server->server.stop_timeout_ms = keys->stop_timeout_ms;
-	return ret;
+	wrong = has_errors(file, server->name);
+	if (!wrong)
+		wrong = is_wrong(file, i, keys);
+	if (order_check_names(file, i) || wrong)
+		return;
+	ret = keys->tcp_echo ? make_echo(file, server, i)
+			     : make_exec(file, server, i);
+	if (ret)
+		return;
+	set_policies(&server->server, keys);
+	if (thorough)
+		look_for(file, i);
+}
+
+/* ---- the file as a whole ---- */
+
+static size_t count_errors(const struct appfile *file)
+{
+	size_t count;
+
+	config_errors(file->config, &count);
+	return count;
+}
+
+static void check_app(struct appfile *file, const struct appfile *in_force)
+{
+	static const char *const lasting[] = {"name", "version", NULL};
+
+	if (!file->count && !count_errors(file))
+		config_refuse(file->config, "app", 0, NULL,
+		    "no server to run: add a section [server:NAME]");
+	if (!in_force)
+		return;
+	for (const struct config_field *field = app_fields; field->key; field++)
+		for (size_t i = 0; lasting[i]; i++)
+			if (!strcmp(field->key, lasting[i]) &&
+			    !keys_same_value(field, file->app, in_force->app))
+				config_refuse(file->config, "app", 0,
+				    field->key,
+				    "cannot change while the app runs: restart "
+				    "it");
 }
 
 static int print_errors(const struct appfile *file)
@@ -256,50 +331,109 @@ static int print_errors(const struct appfile *file)
 		config_error_format(&errors[i], text, sizeof(text));
 		fprintf(stderr, "cratos: %s\n", text);
 	}
-	return count ? EXIT_CONFIG : 0;
+	return count ? APP_EXIT_CONFIG : 0;
 }
 
-int appfile_load(struct appfile *file, const char *path, bool thorough)
+static int no_memory(const char *path)
 {
-	int ret;
+	fprintf(stderr, "cratos: %s: out of memory\n", path);
+	return APP_EXIT_FAILED;
+}
+
+int appfile_load(struct appfile *file, const char *path, bool thorough,
+    const struct appfile *in_force)
+{
+	/* A section without keys has the defaults. */
+	static const char empty[] = "[server:none]";
 
 	*file = (struct appfile){0};
-	ret = config_load(path, appfile_sections, &file->config);
-	if (!file->config) {
-		fprintf(stderr, "cratos: %s: %s\n", path, error_of(ret).text);
-		return EXIT_CONFIG;
-	}
+	config_load(path, file_sections, &file->config);
+	config_parse("defaults", empty, sizeof(empty) - 1, file_sections,
+	    &file->defaults);
+	if (!file->config || !file->defaults)
+		return no_memory(path);
 	file->app = config_get(file->config, "app");
 	file->count = config_count(file->config, "server:");
 	file->servers = calloc(file->count + 1, sizeof(*file->servers));
-	if (!file->servers) {
-		fprintf(stderr, "cratos: %s: out of memory\n", path);
-		return EXIT_FAILED;
-	}
+	if (!file->servers)
+		return no_memory(path);
 	for (size_t i = 0; i < file->count; i++)
-		if (!make_server(file, i) && thorough)
-			look_for(file, i);
-	if (!file->count && !ret)
-		config_refuse(file->config, "app", 0, NULL,
-		    "no server to run: add a section [server:NAME]");
+		make_server(file, i, thorough);
+	check_app(file, in_force);
+	if (!count_errors(file))
+		order_check(file);
 	return print_errors(file);
 }
 
 void appfile_free(struct appfile *file)
 {
 	for (size_t i = 0; file->servers && i < file->count; i++) {
-		exec_free(&file->servers[i].exec);
-		tcp_free(&file->servers[i].tcp);
+		const struct appfile_server *made = &file->servers[i];
+
+		if (made->server.release && !made->given)
+			made->server.release(made->server.arg);
 	}
 	free(file->servers);
+	config_free(&file->defaults);
 	config_free(&file->config);
 }
 
-const struct appfile_server *appfile_find(const struct appfile *file,
+struct appfile_server *appfile_find(const struct appfile *file,
     const char *name)
 {
 	for (size_t i = 0; name && i < file->count; i++)
 		if (!strcmp(file->servers[i].name, name))
 			return &file->servers[i];
 	return NULL;
+}
+
+const char *appfile_command(const struct appfile_server *server)
+{
+	const struct server_keys *keys = server->keys;
+
+	return keys->exec    ? keys->exec
+	       : keys->shell ? keys->shell
+			     : keys->tcp_echo;
+}
+
+/* ---- changes ---- */
+
+static int put(struct appfile *file, struct appfile_server *server,
+    const struct appfile_server *old, struct app_reload *reload)
+{
+	int ret;
+
+	if (old && keys_same(server_fields, server->keys, old->keys))
+		return 0;
+	if (old) {
+		ret = app_reload_replace(reload, &server->server);
+		file->changed++;
+	} else {
+		ret = app_reload_add(reload, &server->server);
+		file->added++;
+	}
+	server->given = !ret;
+	return ret;
+}
+
+int appfile_change(struct appfile *file, const struct appfile *in_force,
+    struct app_reload *reload)
+{
+	const struct app_keys *app = file->app;
+	int ret = 0;
+
+	for (size_t i = 0; i < in_force->count && !ret; i++) {
+		const char *name = in_force->servers[i].name;
+
+		if (appfile_find(file, name))
+			continue;
+		ret = app_reload_remove(reload, name);
+		file->removed++;
+	}
+	for (size_t i = 0; i < file->count && !ret; i++)
+		ret = put(file, &file->servers[i],
+		    appfile_find(in_force, file->servers[i].name), reload);
+	app_reload_timeouts(reload, app->stop_timeout_ms,
+	    or_none(app->drain_delay_ms));
+	return ret;
 }

@@ -1,64 +1,62 @@
-/* The file of "cratos run": its keys, and the app that it describes. */
+/* The file of "cratos run": the app that it describes. */
 #ifndef CRATOS_CMD_APPFILE_H
 #define CRATOS_CMD_APPFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include <cratos/app.h>
 #include <cratos/config.h>
-#include <cratos/exec.h>
-#include <cratos/tcp.h>
 
-/* [app] */
-struct app_keys {
-	const char *name, *version;
-	int64_t start_timeout_ms, stop_timeout_ms, drain_delay_ms;
-};
-
-/* [server:NAME] */
-struct server_keys {
-	const char *exec, *shell, *tcp_echo;
-	const char *dir, *endpoint;
-	const char *const *env;
-	int stop_signal;
-	int64_t start_timeout_ms, stop_timeout_ms, max_connections;
-};
-
-extern const struct config_section appfile_sections[];
+#include "cmd/cratos/keys.h"
 
 /* One server that was made from its section: a child or a built-in. */
 struct appfile_server {
 	const char *name;
 	const struct server_keys *keys;
-	struct exec *exec;
-	struct tcp *tcp;
-	struct server server;
+	struct server server; /* with a release */
+	bool given; /* to an app, which releases it */
+	bool stop_is_told; /* the printer's */
 };
 
 struct appfile {
-	struct config *config;
+	struct config *config; /* owns all texts; NULL: no memory for it */
+	struct config *defaults;
 	const struct app_keys *app;
 	struct appfile_server *servers;
 	size_t count;
+	/* How it differs from the one that it was loaded to replace. */
+	size_t added, changed, removed;
 };
 
 /*
  * Reads the file and makes its servers; starts nothing. Prints what is wrong
  * to stderr, a line each, and returns the exit status, 0 if nothing is. With
- * thorough, programs and folders are looked for as well.
+ * thorough, programs and folders are looked for as well. With in_force, a file
+ * that an app runs, what cannot change meanwhile is wrong if it has.
  */
-int appfile_load(struct appfile *file, const char *path, bool thorough);
+int appfile_load(struct appfile *file, const char *path, bool thorough,
+    const struct appfile *in_force);
+
+/* Also of one that is all zero. Servers that were given away stay. */
 void appfile_free(struct appfile *file);
 
 /* The server of that name, or NULL. */
-const struct appfile_server *appfile_find(const struct appfile *file,
+struct appfile_server *appfile_find(const struct appfile *file,
     const char *name);
+
+/* What runs, as the file has it. */
+const char *appfile_command(const struct appfile_server *server);
+
+/*
+ * Has the app_reload_* functions do what makes the app of file, a loaded one,
+ * from that of in_force, and counts it in file. The servers that are new or
+ * changed are given away. 0, or what one of these functions says.
+ */
+int appfile_change(struct appfile *file, const struct appfile *in_force,
+    struct app_reload *reload);
 
 /* "SIGTERM"; for a number without a name, "signal 99". */
 const char *signal_name(int signal);
-
-/* The signal that stops the child. */
-int appfile_stop_signal(const struct server_keys *keys);
 
 #endif

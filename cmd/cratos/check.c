@@ -1,9 +1,10 @@
 /* "cratos check": what would run, without running it. */
+#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
-#include "cmd/cratos/appfile.h"
 #include "cmd/cratos/main.h"
+#include "cmd/cratos/order.h"
 #include "cmd/cratos/print.h"
 
 static void show_app(const struct appfile *file)
@@ -24,60 +25,152 @@ static void show_app(const struct appfile *file)
 	    print_duration(app->stop_timeout_ms, text));
 }
 
+/* "after a, b", if there are any. */
+static void show_names(const char *word, const char *const *names)
+{
+	if (!names || !*names)
+		return;
+	printf("    %s %s", word, *names);
+	while (*++names)
+		printf(", %s", *names);
+	printf("\n");
+}
+
+static void show_limit(const struct server_keys *keys)
+{
+	char window[32];
+
+	if (keys->restart_limit)
+		printf(", at most %" PRId64 " time%s in %s",
+		    keys->restart_limit, keys->restart_limit == 1 ? "" : "s",
+		    print_duration(keys->restart_window_ms, window));
+	else
+		printf(", as often as it takes");
+}
+
+/* "restarts on failure: after 100 ms, doubling up to 30 s, ...". */
+static void show_restart(const struct server_keys *keys)
+{
+	char text[32];
+
+	if (keys->restart == SERVER_RESTART_NEVER)
+		return;
+	printf("    restarts %s: ",
+	    keys->restart == SERVER_RESTART_ALWAYS ? "always" : "on failure");
+	if (keys->restart_delay_ms)
+		printf("after %s",
+		    print_duration(keys->restart_delay_ms, text));
+	else
+		printf("at once");
+	if (keys->restart_delay_ms &&
+	    keys->restart_delay_ms < keys->restart_max_delay_ms)
+		printf(", doubling up to %s",
+		    print_duration(keys->restart_max_delay_ms, text));
+	show_limit(keys);
+	if (keys->restart_scope == SERVER_RESTART_DEPENDENTS)
+		printf(", with its dependents");
+	if (keys->restart_scope == SERVER_RESTART_ALL)
+		printf(", with all others");
+	printf("\n");
+}
+
+static void show_exit(const struct server_keys *keys)
+{
+	if (keys->on_exit == ON_EXIT_STAY)
+		printf("    exit  with status 0 changes nothing\n");
+	if (keys->on_exit == ON_EXIT_STOP)
+		printf("    exit  with status 0 stops the app\n");
+}
+
 static void show_child(const struct appfile_server *server)
 {
 	const struct server_keys *keys = server->keys;
 	char text[32];
 
 	printf("    %s %s\n", keys->exec ? "exec " : "shell",
-	    keys->exec ? keys->exec : keys->shell);
+	    appfile_command(server));
 	if (keys->dir)
 		printf("    dir   %s\n", keys->dir);
 	for (size_t i = 0; keys->env && keys->env[i]; i++)
 		printf("    env   %s\n", keys->env[i]);
 	if (keys->endpoint)
 		printf("    at    %s\n", keys->endpoint);
-	printf("    stop  %s", signal_name(appfile_stop_signal(keys)));
+	show_exit(keys);
+	printf("    stop  %s", signal_name(keys_stop_signal(keys)));
 	if (keys->stop_timeout_ms)
 		printf(", SIGKILL after %s",
 		    print_duration(keys->stop_timeout_ms, text));
 	printf("\n");
 }
 
-/* They start at once, so the order is the one of the file. */
-static void show(const struct appfile *file)
+/* "2. web (optional, ready within 5 s)" */
+static void show_head(const struct appfile_server *server, size_t number)
 {
+	const struct server_keys *keys = server->keys;
+	const char *before = " (";
 	char text[32];
 
-	show_app(file);
-	for (size_t i = 0; i < file->count; i++) {
-		const struct appfile_server *server = &file->servers[i];
-
-		printf("\n%zu. %s", i + 1, server->name);
-		if (server->keys->start_timeout_ms)
-			printf(" (ready within %s)",
-			    print_duration(server->keys->start_timeout_ms,
-				text));
-		printf("\n");
-		if (server->tcp)
-			printf("    tcp-echo %s\n", server->keys->tcp_echo);
-		else
-			show_child(server);
+	printf("\n%zu. %s", number, server->name);
+	if (keys->oneshot) {
+		printf("%sone-shot", before);
+		before = ", ";
 	}
+	if (keys->optional) {
+		printf("%soptional", before);
+		before = ", ";
+	}
+	if (keys->start_timeout_ms) {
+		printf("%s%s within %s", before,
+		    keys->oneshot ? "done" : "ready",
+		    print_duration(keys->start_timeout_ms, text));
+		before = ", ";
+	}
+	printf("%s\n", *before == ',' ? ")" : "");
+}
+
+static void show_server(const struct appfile_server *server, size_t number)
+{
+	const struct server_keys *keys = server->keys;
+
+	show_head(server, number);
+	show_names("after", keys->after);
+	show_names("wants", keys->wants);
+	if (keys->tcp_echo)
+		printf("    tcp-echo %s\n", keys->tcp_echo);
+	else
+		show_child(server);
+	show_restart(keys);
+}
+
+/* In the order of their start; those that start at once in that of the file. */
+static int show(const struct appfile *file)
+{
+	size_t *levels = order_levels(file);
+	size_t shown = 0;
+
+	if (!levels) {
+		fprintf(stderr, "cratos: out of memory\n");
+		return APP_EXIT_FAILED;
+	}
+	show_app(file);
+	for (size_t level = 0; shown < file->count; level++)
+		for (size_t i = 0; i < file->count; i++)
+			if (levels[i] == level)
+				show_server(&file->servers[i], ++shown);
+	free(levels);
+	if (!fflush(stdout) && !ferror(stdout))
+		return APP_EXIT_CLEAN;
+	fprintf(stderr, "cratos: cannot write: %m\n");
+	return APP_EXIT_FAILED;
 }
 
 int check_command(const char *path)
 {
 	struct appfile file;
-	int status = appfile_load(&file, path, true);
+	int status = appfile_load(&file, path, true, NULL);
 
-	if (!status) {
-		show(&file);
-		if (fflush(stdout) || ferror(stdout)) {
-			fprintf(stderr, "cratos: cannot write: %m\n");
-			status = EXIT_FAILED;
-		}
-	}
+	if (!status)
+		status = show(&file);
 	appfile_free(&file);
 	return status;
 }

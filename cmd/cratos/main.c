@@ -6,14 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cmd/cratos/appfile.h"
+#include <cratos/app.h>
+
+#include "cmd/cratos/keys.h"
 #include "cmd/cratos/main.h"
 
 static const char general_help[] =
     "usage: cratos COMMAND\n"
     "\n"
-    "Runs programs and servers as one app: starts them together, stops them\n"
-    "together, and stops them all when one fails.\n"
+    "Runs programs and servers as one app: starts them in order, stops them in\n"
+    "reverse, and when one fails restarts it or stops them all.\n"
     "\n"
     "commands:\n"
     "  run FILE      run the app that FILE describes, until a signal stops it\n"
@@ -35,9 +37,17 @@ static const char general_help[] =
 static const char run_help[] =
     "usage: cratos run [--quiet] [--json] [-c] FILE\n"
     "\n"
-    "Runs the servers of FILE as one app. SIGTERM, SIGINT (Ctrl-C), SIGQUIT and\n"
-    "SIGHUP stop it in order; a second one ends it at once. One line an event\n"
-    "goes to standard error, next to what the servers print themselves.\n"
+    "Runs the servers of FILE as one app. One line an event goes to standard\n"
+    "error, next to what the servers print themselves.\n"
+    "\n"
+    "signals:\n"
+    "  SIGTERM, SIGINT (Ctrl-C), SIGQUIT\n"
+    "           stop the app in order; a second one ends it at once\n"
+    "  SIGHUP   reads FILE again: what is new in it is started, what is gone is\n"
+    "           stopped, what has changed is stopped and started again; with any\n"
+    "           error in it all stays as it is. If the terminal has gone that\n"
+    "           the app was started on, it stops instead\n"
+    "  SIGUSR1  prints a report: what each server does, or waits for\n"
     "\n"
     "options:\n"
     "  -c, --config FILE  the file, as an option\n"
@@ -57,8 +67,9 @@ static const char check_help[] =
     "usage: cratos check FILE\n"
     "\n"
     "Checks FILE as a whole, programs and folders included, and shows what would\n"
-    "run. Starts nothing. Exit status 0 if all is well, 78 if something is wrong:\n"
-    "then each error is a line on standard error, with file and line.\n"
+    "run, in the order of the start. Starts nothing. Exit status 0 if all is\n"
+    "well, 78 if something is wrong: then each error is a line on standard error,\n"
+    "with file and line.\n"
     "\n"
     "options:\n"
     "  -c, --config FILE  the file, as an option\n"
@@ -78,7 +89,7 @@ static int usage(const char *command, const char *text, const char *word)
 {
 	fprintf(stderr, "cratos: %s%s; see \"cratos %s--help\"\n", text,
 	    word ? word : "", command);
-	return EXIT_USAGE;
+	return APP_EXIT_USAGE;
 }
 
 /* What is printed and asked for is lost if it cannot be written. */
@@ -86,9 +97,9 @@ static int print(const char *text)
 {
 	if (fputs(text, stdout) < 0 || fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "cratos: cannot write: %m\n");
-		return EXIT_FAILED;
+		return APP_EXIT_FAILED;
 	}
-	return EXIT_CLEAN;
+	return APP_EXIT_CLEAN;
 }
 
 static int help_command(int argc, char **argv)
@@ -110,9 +121,9 @@ static int help_command(int argc, char **argv)
 	    !strcmp(topic, "-h"))
 		return print(help_help);
 	if (!strcmp(topic, "ini"))
-		config_reference(appfile_sections, stdout);
+		config_reference(file_sections, stdout);
 	else if (!strcmp(topic, "sample"))
-		config_sample(appfile_sections, stdout);
+		config_sample(file_sections, stdout);
 	else
 		return usage("help ", "no help about ", topic);
 	return print("");

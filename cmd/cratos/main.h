@@ -1,16 +1,8 @@
-/* The command: its sub-commands, and its exit statuses. */
+/* The command's sub-commands. Their exit statuses are those of enum app_exit. */
 #ifndef CRATOS_CMD_MAIN_H
 #define CRATOS_CMD_MAIN_H
 
 #include <stdbool.h>
-
-enum {
-	EXIT_CLEAN = 0,
-	EXIT_FAILED = 1,
-	EXIT_USAGE = 2,
-	EXIT_CONFIG = 78 /* EX_CONFIG of sysexits.h */
-	/* 124: something was stuck; 128+n: forced by signal n */
-};
 
 enum output { OUTPUT_LINES, OUTPUT_JSON };
 

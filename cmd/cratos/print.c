@@ -2,6 +2,7 @@
  * Events as lines on standard error: for people on a terminal, for journald, or
  * as JSON. A line is one write(2), so that lines of children do not mix with it.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,7 +59,7 @@ static bool is_journal(void)
 	       st.st_ino == inode;
 }
 
-void printer_init(struct printer *printer, const struct appfile *file,
+void printer_init(struct printer *printer, struct appfile *file,
     const struct run_options *options)
 {
 	const char *no_colour = getenv("NO_COLOR");
@@ -100,7 +101,24 @@ static const char *level_name(enum level level)
 
 /* ---- what an event says ---- */
 
-static void describe_state(struct line *text, const struct printer *printer,
+static void describe_running(struct line *text, struct printer *printer)
+{
+	char took[32];
+
+	if (printer->has_run)
+		return;
+	printer->has_run = true;
+	add(text, "running, ");
+	if (printer->lost)
+		add(text, "without %zu that failed", printer->lost);
+	else
+		add(text, "all ready");
+	add(text, " after %s; to stop: %skill %d",
+	    print_duration(printer->up_ms, took),
+	    isatty(STDIN_FILENO) ? "Ctrl-C, or " : "", (int)getpid());
+}
+
+static void describe_state(struct line *text, struct printer *printer,
     const struct app_event *event)
 {
 	const struct appfile *file = printer->file;
@@ -112,9 +130,7 @@ static void describe_state(struct line *text, const struct printer *printer,
 		    file->count == 1 ? "" : "s");
 		break;
 	case APP_STATE_RUNNING:
-		add(text, "running, all ready after %s; to stop: %skill %d",
-		    print_duration(printer->up_ms, took),
-		    isatty(STDIN_FILENO) ? "Ctrl-C, or " : "", (int)getpid());
+		describe_running(text, printer);
 		break;
 	case APP_STATE_BEFORE_STOP:
 		add(text, "stopping, within %s",
@@ -130,60 +146,151 @@ static void describe_state(struct line *text, const struct printer *printer,
 	}
 }
 
-static pid_t pid_of(const struct appfile_server *server)
+/* While a new file is put in force: what stops is of the old one. */
+static struct appfile_server *find_server(const struct printer *printer,
+    const struct app_event *event)
 {
-	return server && server->exec ? exec_pid(server->exec) : 0;
+	bool starts = event->type == APP_EVENT_SERVER_STARTING ||
+		      event->type == APP_EVENT_SERVER_READY ||
+		      event->type == APP_EVENT_SERVER_RETURNED;
+	struct appfile *files[] = {printer->file, printer->next};
+	struct appfile_server *server = NULL;
+
+	for (int i = 0; i < 2 && !server; i++) {
+		struct appfile *file = files[starts ? 1 - i : i];
+
+		server = file ? appfile_find(file, event->server) : NULL;
+	}
+	return server;
 }
 
-static void describe_starting(struct line *text,
-    const struct appfile_server *server)
-{
-	const struct server_keys *keys = server->keys;
-
-	if (server->exec)
-		add(text, "starting: %s",
-		    keys->exec ? keys->exec : keys->shell);
-	else
-		add(text, "starting: tcp-echo %s", keys->tcp_echo);
-}
-
-static void describe_server(struct line *text,
+static void describe_ready(struct line *text,
     const struct appfile_server *server, const struct app_event *event)
 {
-	pid_t pid = pid_of(server);
+	char took[32];
+
+	print_duration(event->took_ms, took);
+	if (server->keys->oneshot) {
+		add(text, "done after %s", took);
+		return;
+	}
+	add(text, "ready after %s", took);
+	if (event->endpoint)
+		add(text, ": %s", event->endpoint);
+	if (event->pid)
+		add(text, ", pid %d", (int)event->pid);
+}
+
+static void describe_stopping(struct line *text, struct appfile_server *server,
+    const struct app_event *event)
+{
+	/* A child that has ended has nothing to stop. */
+	server->stop_is_told = event->pid || server->keys->tcp_echo;
+	if (!server->stop_is_told)
+		return;
+	add(text, "stopping");
+	if (event->pid)
+		add(text, ": %s to pid %d",
+		    signal_name(keys_stop_signal(server->keys)),
+		    (int)event->pid);
+}
+
+/* A built-in does not return, and a one-shot is done when it does. */
+static void describe_returned(struct line *text,
+    const struct appfile_server *server)
+{
+	if (server->keys->tcp_echo || server->keys->oneshot)
+		return;
+	add(text, "exited with status 0");
+	if (server->keys->on_exit == ON_EXIT_STOP)
+		add(text, ": the app stops");
+}
+
+static void describe_server(struct line *text, struct appfile_server *server,
+    const struct app_event *event)
+{
 	char took[32];
 
 	switch (event->type) {
 	case APP_EVENT_SERVER_STARTING:
-		describe_starting(text, server);
+		add(text, "starting: %s%s",
+		    server->keys->tcp_echo ? "tcp-echo " : "",
+		    appfile_command(server));
 		break;
 	case APP_EVENT_SERVER_READY:
-		add(text, "ready after %s",
-		    print_duration(event->took_ms, took));
-		if (event->endpoint)
-			add(text, ": %s", event->endpoint);
-		if (pid)
-			add(text, ", pid %d", (int)pid);
+		describe_ready(text, server, event);
+		break;
+	case APP_EVENT_SERVER_RETURNED:
+		describe_returned(text, server);
 		break;
 	case APP_EVENT_SERVER_STOPPING:
-		add(text, "stopping");
-		if (pid)
-			add(text, ": %s to pid %d",
-			    signal_name(appfile_stop_signal(server->keys)),
-			    (int)pid);
+		describe_stopping(text, server, event);
 		break;
 	case APP_EVENT_SERVER_STOPPED:
-		add(text, "stopped after %s",
-		    print_duration(event->took_ms, took));
+		if (server->stop_is_told)
+			add(text, "stopped after %s",
+			    print_duration(event->took_ms, took));
 		break;
 	default:
 		break;
 	}
 }
 
-static void describe(struct line *text, const struct printer *printer,
+static void describe_reloaded(struct line *text, const struct appfile *next)
+{
+	add(text, "reloaded: ");
+	if (!next || !(next->added + next->changed + next->removed))
+		add(text, "no server has changed");
+	else
+		add(text, "%zu added, %zu changed, %zu removed", next->added,
+		    next->changed, next->removed);
+}
+
+static void describe_failure(struct line *text, const struct app_event *event)
+{
+	const struct error *err = event->error;
+	char delay[32];
+
+	switch (event->type) {
+	case APP_EVENT_SERVER_FAILED:
+		add(text, "failed: %s", err->text);
+		break;
+	case APP_EVENT_SERVER_LOST:
+		add(text, "failed for good, the app goes on without it: %s",
+		    err->text);
+		break;
+	case APP_EVENT_REGISTRAR_RETRY:
+		add(text, "%s: %s; tried again in %s", err->origin, err->text,
+		    print_duration(event->delay_ms, delay));
+		break;
+	case APP_EVENT_RELOAD_REFUSED:
+		/* The app stops, and says so. */
+		if (err->code != -ECANCELED)
+			add(text,
+			    "reload refused, the old configuration stays in "
+			    "force: %s",
+			    err->text);
+		break;
+	case APP_EVENT_STUCK:
+		add(text, "%s%s", err->text,
+		    event->state < APP_STATE_BEFORE_STOP ? ""
+							 : "; ending the app");
+		break;
+	case APP_EVENT_TIMEOUT:
+		add(text, "%s", err->text);
+		break;
+	default:
+		add(text, "%s: %s", err->origin, err->text);
+		break;
+	}
+}
+
+static void describe(struct line *text, struct printer *printer,
     const struct app_event *event)
 {
+	struct appfile_server *server = find_server(printer, event);
+	char delay[32];
+
 	switch (event->type) {
 	case APP_EVENT_STATE:
 		describe_state(text, printer, event);
@@ -195,21 +302,33 @@ static void describe(struct line *text, const struct printer *printer,
 		add(text, "ended by force, by a second signal (%s)",
 		    signal_name(event->signal));
 		break;
-	case APP_EVENT_SERVER_FAILED:
-		add(text, "failed: %s", event->error->text);
+	case APP_EVENT_SERVER_RESTARTING:
+		add(text, "%srestarts in %s",
+		    event->error ? "" : "exited with status 0; ",
+		    print_duration(event->delay_ms, delay));
 		break;
-	case APP_EVENT_ERROR:
-		add(text, "%s: %s", event->error->origin, event->error->text);
+	case APP_EVENT_SERVER_ADDED:
+		add(text, "added");
 		break;
-	case APP_EVENT_TIMEOUT:
-		add(text, "%s", event->error->text);
+	case APP_EVENT_SERVER_REMOVED:
+		add(text, "removed");
 		break;
-	case APP_EVENT_STUCK:
-		add(text, "%s; ending the app", event->error->text);
+	case APP_EVENT_RELOADED:
+		describe_reloaded(text, printer->next);
+		break;
+	case APP_EVENT_REPORT:
+		add(text, "%s", event->text);
+		break;
+	case APP_EVENT_READY:
+		/* The first time it is told that all runs. */
+		if (printer->unready)
+			add(text, "ready again");
 		break;
 	default:
-		describe_server(text,
-		    appfile_find(printer->file, event->server), event);
+		if (event->error)
+			describe_failure(text, event);
+		else if (server)
+			describe_server(text, server, event);
 		break;
 	}
 }
@@ -219,11 +338,16 @@ static enum level level_of(const struct app_event *event)
 	switch (event->type) {
 	case APP_EVENT_SERVER_FAILED:
 	case APP_EVENT_ERROR:
+	case APP_EVENT_RELOAD_REFUSED:
 	case APP_EVENT_STUCK:
 	case APP_EVENT_FORCED:
 		return LEVEL_ERROR;
+	case APP_EVENT_SERVER_LOST:
+	case APP_EVENT_REGISTRAR_RETRY:
 	case APP_EVENT_TIMEOUT:
 		return LEVEL_WARNING;
+	case APP_EVENT_SERVER_RESTARTING:
+		return event->error ? LEVEL_WARNING : LEVEL_INFO;
 	default:
 		return LEVEL_INFO;
 	}
@@ -331,26 +455,6 @@ static void add_json(struct line *line, const char *key, const char *value)
 	add(line, "\"");
 }
 
-static const char *event_word(const struct app_event *event)
-{
-	static const char *const words[] = {
-	    [APP_EVENT_STATE] = "state",
-	    [APP_EVENT_SIGNAL] = "signal",
-	    [APP_EVENT_SERVER_STARTING] = "starting",
-	    [APP_EVENT_SERVER_READY] = "ready",
-	    [APP_EVENT_SERVER_RETURNED] = "returned",
-	    [APP_EVENT_SERVER_FAILED] = "failed",
-	    [APP_EVENT_SERVER_STOPPING] = "stopping",
-	    [APP_EVENT_SERVER_STOPPED] = "stopped",
-	    [APP_EVENT_ERROR] = "error",
-	    [APP_EVENT_TIMEOUT] = "timeout",
-	    [APP_EVENT_STUCK] = "stuck",
-	    [APP_EVENT_FORCED] = "forced",
-	};
-
-	return words[event->type];
-}
-
 static void begin_json(struct line *line, const struct timespec *time,
     enum level level, const char *word)
 {
@@ -363,18 +467,17 @@ static void begin_json(struct line *line, const struct timespec *time,
 	    text, time->tv_nsec / 1000000, level_name(level), word);
 }
 
-static void print_json(const struct printer *printer,
-    const struct app_event *event, const char *text)
+static void print_json(const struct app_event *event, const char *text)
 {
-	pid_t pid = pid_of(appfile_find(printer->file, event->server));
 	struct line line = {.used = 0};
 
-	begin_json(&line, &event->time, level_of(event), event_word(event));
+	begin_json(&line, &event->time, level_of(event),
+	    app_event_name(event->type));
 	add_json(&line, "state", app_state_name(event->state));
 	if (event->server)
 		add_json(&line, "server", event->server);
-	if (pid)
-		add(&line, ",\"pid\":%d", (int)pid);
+	if (event->pid)
+		add(&line, ",\"pid\":%d", (int)event->pid);
 	if (event->endpoint)
 		add_json(&line, "endpoint", event->endpoint);
 	if (event->signal)
@@ -383,11 +486,31 @@ static void print_json(const struct printer *printer,
 		add_json(&line, "origin", event->error->origin);
 	if (*text)
 		add_json(&line, "text", text);
+	if (event->delay_ms)
+		add(&line, ",\"delay_ms\":%" PRId64, event->delay_ms);
 	add(&line, ",\"took_ms\":%" PRId64 "}", event->took_ms);
 	put_out(&line);
 }
 
 /* ---- what the program calls ---- */
+
+static void count(struct printer *printer, const struct app_event *event)
+{
+	int width = event->server ? (int)strlen(event->server) : 0;
+
+	if (printer->name_width < width)
+		printer->name_width = width;
+	if (event->type == APP_EVENT_SERVER_LOST)
+		printer->lost++;
+	if (event->type == APP_EVENT_UNREADY)
+		printer->unready = true; /* why is told elsewhere */
+	if (event->type != APP_EVENT_STATE)
+		return;
+	if (event->state <= APP_STATE_RUNNING && !printer->has_run)
+		printer->up_ms += event->took_ms;
+	if (event->state > APP_STATE_BEFORE_STOP)
+		printer->down_ms += event->took_ms;
+}
 
 void printer_event(const struct app_event *event, void *arg)
 {
@@ -395,17 +518,14 @@ void printer_event(const struct app_event *event, void *arg)
 	enum level level = level_of(event);
 	struct line text = {.used = 0};
 
-	if (event->type == APP_EVENT_STATE && event->state <= APP_STATE_RUNNING)
-		printer->up_ms += event->took_ms;
-	else if (event->type == APP_EVENT_STATE &&
-		 event->state > APP_STATE_BEFORE_STOP)
-		printer->down_ms += event->took_ms;
-	if (level > printer->least)
+	count(printer, event);
+	/* A report is what somebody has asked for. */
+	if (level > printer->least && event->type != APP_EVENT_REPORT)
 		return;
 	describe(&text, printer, event);
 	text.text[text.used] = '\0';
 	if (printer->output == OUTPUT_JSON)
-		print_json(printer, event, text.text);
+		print_json(event, text.text);
 	else if (text.used)
 		print_line(printer, &event->time, level,
 		    event->server ? event->server : printer->file->app->name,

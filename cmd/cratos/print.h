@@ -10,15 +10,18 @@
 enum level { LEVEL_ERROR = 3, LEVEL_WARNING = 4, LEVEL_INFO = 6 };
 
 struct printer {
-	const struct appfile *file;
+	struct appfile *file; /* in force */
+	struct appfile *next; /* being put in force, or NULL */
 	enum output output;
 	enum level least; /* what is less urgent is not printed */
 	bool colour, journal;
 	int name_width;
+	bool has_run, unready;
+	size_t lost; /* servers that the app goes on without */
 	int64_t up_ms, down_ms; /* how long start and stop took so far */
 };
 
-void printer_init(struct printer *printer, const struct appfile *file,
+void printer_init(struct printer *printer, struct appfile *file,
     const struct run_options *options);
 
 /* app_options.on_event; arg is the printer. */

@@ -1,71 +1,155 @@
 /* "cratos run": the app of a file, from its start to its exit status. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
-#include "cmd/cratos/appfile.h"
 #include "cmd/cratos/main.h"
 #include "cmd/cratos/print.h"
+#include "cmd/cratos/reload.h"
 
-static int add_servers(struct app *app, const struct appfile *file)
+struct run {
+	struct app *app;
+	struct reloader files;
+	struct printer printer;
+	bool had_terminal;
+};
+
+/* ---- the terminal ---- */
+
+static bool has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* A terminal that goes away says so with the signal that asks for a reload. */
+static bool has_lost_terminal(const struct run *run)
+{
+	return run->had_terminal && !has_terminal();
+}
+
+/* As nohup(1) leaves it: the app goes on without its terminal. */
+static bool ignores_hangup(void)
+{
+	struct sigaction hangup;
+
+	sigaction(SIGHUP, NULL, &hangup);
+	return hangup.sa_handler == SIG_IGN;
+}
+
+/* ---- what the app calls ---- */
+
+/* On another thread than on_event; see reload.h. */
+static int reload(struct context *ctx, struct app_reload *change, void *arg)
+{
+	struct run *run = arg;
+
+	(void)ctx;
+	if (has_lost_terminal(run)) {
+		app_stop(run->app);
+		return error_set(-ECANCELED, "the terminal has gone");
+	}
+	return reloader_read(&run->files, change);
+}
+
+static void on_event(const struct app_event *event, void *arg)
+{
+	struct run *run = arg;
+
+	if (event->type == APP_EVENT_STATE &&
+	    event->state == APP_STATE_COMMITTING)
+		run->printer.next = &run->files.next;
+	printer_event(event, &run->printer);
+	switch (event->type) {
+	case APP_EVENT_SIGNAL:
+		if (event->signal == SIGHUP && has_lost_terminal(run))
+			app_stop(run->app);
+		break;
+	case APP_EVENT_RELOADED:
+		run->printer.next = NULL;
+		reloader_use(&run->files);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the run ---- */
+
+static int add_servers(struct app *app, struct appfile *file)
 {
 	int ret = 0;
 
-	for (size_t i = 0; i < file->count && !ret; i++)
+	for (size_t i = 0; i < file->count && !ret; i++) {
 		ret = app_add_server(app, &file->servers[i].server);
+		file->servers[i].given = !ret;
+	}
 	return ret;
 }
 
-static int run(const struct appfile *file, struct printer *printer)
+static int run_app(struct run *run)
 {
-	static const int with_hangup[] = {SIGTERM, SIGQUIT, SIGINT, SIGHUP, 0};
-	struct app_options options = {.name = file->app->name,
-	    .version = file->app->version,
-	    .start_timeout_ms = file->app->start_timeout_ms,
-	    .stop_timeout_ms = file->app->stop_timeout_ms,
-	    .drain_delay_ms = file->app->drain_delay_ms,
-	    .on_event = printer_event,
-	    .event_arg = printer};
-	struct sigaction hangup;
 	struct error err;
-	struct app *app;
 	size_t errors;
-	int ret;
+	int ret = add_servers(run->app, &run->files.file);
 
-	/* A terminal that goes away stops the app, but not under nohup(1). */
-	sigaction(SIGHUP, NULL, &hangup);
-	if (hangup.sa_handler != SIG_IGN)
-		options.signals = with_hangup;
-	app = app_new(&options);
-	if (!app) {
-		fprintf(stderr, "cratos: out of memory\n");
-		return EXIT_FAILED;
-	}
-	ret = add_servers(app, file);
 	if (ret) {
 		fprintf(stderr, "cratos: %s\n", error_of(ret).text);
-	} else {
-		ret = app_run(app, &err);
-		app_errors(app, &errors);
-		printer_end(printer, &err, errors);
+		return APP_EXIT_FAILED;
 	}
-	app_free(&app);
-	return ret ? EXIT_FAILED : EXIT_CLEAN;
+	app_run(run->app, &err);
+	app_errors(run->app, &errors);
+	printer_end(&run->printer, &err, errors);
+	return app_exit_status(run->app);
+}
+
+static int run_file(struct run *run)
+{
+	const struct app_keys *keys = run->files.file.app;
+	const struct app_options options = {.name = keys->name,
+	    .version = keys->version,
+	    .start_timeout_ms = keys->start_timeout_ms,
+	    .stop_timeout_ms = keys->stop_timeout_ms,
+	    .drain_delay_ms = keys->drain_delay_ms,
+	    .reload = reload,
+	    .reload_arg = run,
+	    .reload_timeout_ms =
+		keys->reload_timeout_ms ? keys->reload_timeout_ms : -1,
+	    .reload_signal = ignores_hangup() ? 0 : SIGHUP,
+	    .report_signal = SIGUSR1,
+	    .on_event = on_event,
+	    .event_arg = run};
+	int status;
+
+	run->had_terminal = has_terminal();
+	run->app = app_new(&options);
+	if (!run->app) {
+		fprintf(stderr, "cratos: out of memory\n");
+		return APP_EXIT_FAILED;
+	}
+	status = run_app(run);
+	app_free(&run->app);
+	return status;
 }
 
 int run_command(const struct run_options *options)
 {
-	struct appfile file;
-	struct printer printer;
-	int status = appfile_load(&file, options->path, false);
+	struct run run = {.files.path = options->path};
+	int status = appfile_load(&run.files.file, options->path, false, NULL);
 
 	/* A reader of our lines that goes away does not end the servers. */
 	signal(SIGPIPE, SIG_IGN);
 	/* Ignored, as some parents leave it, it would lose how children end. */
 	signal(SIGCHLD, SIG_DFL);
 	if (!status) {
-		printer_init(&printer, &file, options);
-		status = run(&file, &printer);
+		printer_init(&run.printer, &run.files.file, options);
+		status = run_file(&run);
 	}
-	appfile_free(&file);
+	reloader_fini(&run.files);
 	return status;
 }

@@ -93,6 +93,7 @@ static int say_stopping(struct context *ctx, void *arg)
 
 /* ---- the app ---- */
 
+/* Returns the exit status. */
 static int run(const struct settings *settings, struct error *err)
 {
 	struct app_options app_options = {.name = "echod",
@@ -103,6 +104,7 @@ static int run(const struct settings *settings, struct error *err)
 	struct tcp *tcp = tcp_new(&tcp_options);
 	struct app *app = tcp ? app_new(&app_options) : NULL;
 	struct server server;
+	int status = APP_EXIT_FAILED;
 	int ret = -errno;
 
 	if (!app)
@@ -113,12 +115,13 @@ static int run(const struct settings *settings, struct error *err)
 	    (ret = app_add_hook(app, APP_BEFORE_STOP, say_stopping, tcp)))
 		goto out;
 	ret = app_run(app, err);
+	status = app_exit_status(app);
 out:
 	if (ret && !err->code)
 		*err = error_of(ret);
 	app_free(&app);
 	tcp_free(&tcp);
-	return ret;
+	return status;
 }
 
 /* All that is wrong with the file, not only the first. */
@@ -139,11 +142,11 @@ int main(int argc, char **argv)
 {
 	struct config *config = NULL;
 	struct error err = {0};
-	int ret;
+	int ret, status;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: echod FILE\n");
-		return 2;
+		return APP_EXIT_USAGE;
 	}
 	ret = config_load(argv[1], sections, &config);
 	if (ret) {
@@ -152,14 +155,14 @@ int main(int argc, char **argv)
 		else
 			fprintf(stderr, "echod: %s\n", error_of(ret).text);
 		config_free(&config);
-		return 78;
+		return APP_EXIT_CONFIG;
 	}
-	ret = run(config_get(config, "echod"), &err);
-	if (ret)
+	status = run(config_get(config, "echod"), &err);
+	if (status)
 		fprintf(stderr, "echod: %s%s%s\n", err.origin,
 		    *err.origin ? ": " : "", err.text);
 	else
 		fprintf(stderr, "echod: stopped\n");
 	config_free(&config);
-	return ret ? 1 : 0;
+	return status;
 }

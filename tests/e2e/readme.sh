@@ -73,6 +73,37 @@ the_app_is_valid_runs_and_stops() {
 	unset WEB_PORT
 }
 
+# What it says of the order, and of the two signals.
+the_servers_in_order_start_reload_report_and_stop() {
+	local folder=$work/order
+	mkdir -p "$folder"
+	API_PORT=$(python3 "$tools" ports 1)
+	export API_PORT
+	block order >"$folder/app.ini"
+	run "$cratos" check "$folder/app.ini"
+	is 'exit status of check' "$status" 0
+	start app env -C "$folder" "$(realpath "$cratos")" run app.ini
+	wait_for_line "$work/app.err" 'running, all ready' || return
+	has "$work/app.err" 'migrate +done after'
+	[ -s "$folder/data/migrated" ] || problem 'the one-shot was not done'
+	is 'who starts when' "$(sed -nE \
+		's/.* info +([a-z]+) +(starting:|done).*/\1 \2/p' \
+		"$work/app.err" | tr '\n' ' ')" \
+		'migrate starting: migrate done api starting: watch starting: '
+	kill -USR1 "$pid"
+	wait_for_line "$work/app.err" 'api +ready for ' || return
+	sed -i 's/ls data/ls -l data/' "$folder/app.ini"
+	kill -HUP "$pid"
+	wait_for_line "$work/app.err" 'reloaded: 0 added, 1 changed' || return
+	echo 'bogus = 1' >>"$folder/app.ini"
+	kill -HUP "$pid"
+	wait_for_line "$work/app.err" 'reload refused' || return
+	has "$work/app.err" 'app.ini:[0-9]+: .*bogus'
+	stop_app TERM
+	is 'exit status' "$status" 0
+	unset API_PORT
+}
+
 # "make deps run" in a block, or in back-quotes in the text.
 make_targets() {
 	# shellcheck disable=SC2016 # back-quotes of the text
@@ -127,6 +158,7 @@ each_function_that_is_named_exists() {
 
 for name in the_daemon_builds_answers_and_stops \
 	the_daemon_tells_an_address_in_use the_app_is_valid_runs_and_stops \
+	the_servers_in_order_start_reload_report_and_stop \
 	each_make_target_that_is_named_exists \
 	each_make_target_that_make_help_tells_exists \
 	each_file_that_is_linked_exists each_function_that_is_named_exists; do

@@ -1,0 +1,263 @@
+/* The keys of the file of "cratos run": what they take, and what is the same. */
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "cmd/cratos/keys.h"
+
+/* The names that stop_signal takes, and what they stand for. */
+static const char *const signal_names[] = {"TERM", "INT", "QUIT", "HUP", "USR1",
+    "USR2", "WINCH", "KILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP",
+    "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL", NULL};
+static const int signal_numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1,
+    SIGUSR2, SIGWINCH, SIGKILL};
+
+/* In the order of the enums that they stand for. */
+static const char *const on_exit_names[] = {"fail", "stay", "stop", NULL};
+static const char *const restart_names[] = {"never", "on-failure", "always",
+    NULL};
+static const char *const scope_names[] = {"one", "dependents", "all", NULL};
+
+const struct config_field app_fields[] =
+    {{.key = "name",
+	 .type = CONFIG_STRING,
+	 .offset = offsetof(struct app_keys, name),
+	 .fallback = "app",
+	 .help = "what the app is called in its messages"},
+	{.key = "version",
+	    .type = CONFIG_STRING,
+	    .offset = offsetof(struct app_keys, version),
+	    .help = "version of the app"},
+	{.key = "start_timeout",
+	    .type = CONFIG_DURATION,
+	    .offset = offsetof(struct app_keys, start_timeout_ms),
+	    .fallback = "0",
+	    .help = "time until all servers must be ready; 0 is no limit"},
+	{.key = "stop_timeout",
+	    .type = CONFIG_DURATION,
+	    .offset = offsetof(struct app_keys, stop_timeout_ms),
+	    .min = 1,
+	    .max = INT64_MAX,
+	    .fallback = "10s",
+	    .help = "time for the whole stop; what is left then is killed"},
+	{.key = "drain_delay",
+	    .type = CONFIG_DURATION,
+	    .offset = offsetof(struct app_keys, drain_delay_ms),
+	    .fallback = "0",
+	    .help =
+		"wait before servers are told to stop, on top of stop_timeout"},
+	{.key = "reload_timeout",
+	    .type = CONFIG_DURATION,
+	    .offset = offsetof(struct app_keys, reload_timeout_ms),
+	    .fallback = "10s",
+	    .help =
+		"time to read and check a new configuration; 0 is no limit"},
+	{0}};
+
+const struct config_field server_fields[] = {
+    {.key = "exec",
+	.type = CONFIG_COMMAND,
+	.offset = offsetof(struct server_keys, exec),
+	.help = "program and arguments to run, with quotes, without a shell"},
+    {.key = "shell",
+	.type = CONFIG_COMMAND,
+	.offset = offsetof(struct server_keys, shell),
+	.help = "command line for /bin/sh -c, instead of exec"},
+    {.key = "tcp-echo",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, tcp_echo),
+	.help =
+	    "instead of exec, the built-in echo server: host:port or unix:/path"},
+    {.key = "dir",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, dir),
+	.help = "working directory of the program"},
+    {.key = "env",
+	.type = CONFIG_MAP,
+	.offset = offsetof(struct server_keys, env),
+	.help =
+	    "environment variable for the program, on top of the inherited"},
+    {.key = "endpoint",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, endpoint),
+	.help = "URL to show for the program, where it says which it serves"},
+    {.key = "after",
+	.type = CONFIG_LIST,
+	.offset = offsetof(struct server_keys, after),
+	.help = "servers that must be ready before this one starts; they stop "
+		"after it"},
+    {.key = "wants",
+	.type = CONFIG_LIST,
+	.offset = offsetof(struct server_keys, wants),
+	.help =
+	    "the same of servers that it can do without, if they have failed"},
+    {.key = "oneshot",
+	.type = CONFIG_BOOL,
+	.offset = offsetof(struct server_keys, oneshot),
+	.fallback = "false",
+	.help = "the program does something and exits: ready once it exited "
+		"with status 0"},
+    {.key = "optional",
+	.type = CONFIG_BOOL,
+	.offset = offsetof(struct server_keys, optional),
+	.fallback = "false",
+	.help = "the app goes on without it when it has failed for good"},
+    {.key = "on_exit",
+	.type = CONFIG_ENUM,
+	.offset = offsetof(struct server_keys, on_exit),
+	.names = on_exit_names,
+	.fallback = "fail",
+	.help = "what an exit with status 0 is: a failure, nothing, or the end "
+		"of the app"},
+    {.key = "restart",
+	.type = CONFIG_ENUM,
+	.offset = offsetof(struct server_keys, restart),
+	.names = restart_names,
+	.fallback = "never",
+	.help = "when it is started again after it ended by itself"},
+    {.key = "restart_delay",
+	.type = CONFIG_DURATION,
+	.offset = offsetof(struct server_keys, restart_delay_ms),
+	.fallback = "100ms",
+	.help = "wait before the first restart; doubles with each one; 0 is "
+		"none"},
+    {.key = "restart_max_delay",
+	.type = CONFIG_DURATION,
+	.offset = offsetof(struct server_keys, restart_max_delay_ms),
+	.fallback = "30s",
+	.help = "the longest wait before a restart"},
+    {.key = "restart_stable",
+	.type = CONFIG_DURATION,
+	.offset = offsetof(struct server_keys, restart_stable_ms),
+	.fallback = "10s",
+	.help = "once ready for that long, the next restart is a first one; 0 "
+		"is at once"},
+    {.key = "restart_limit",
+	.type = CONFIG_INT,
+	.offset = offsetof(struct server_keys, restart_limit),
+	.max = 10000,
+	.fallback = "5",
+	.help = "restarts within restart_window, then it has failed for good; "
+		"0 is no limit"},
+    {.key = "restart_window",
+	.type = CONFIG_DURATION,
+	.offset = offsetof(struct server_keys, restart_window_ms),
+	.min = 1,
+	.max = INT64_MAX,
+	.fallback = "10s",
+	.help = "time in which restart_limit counts"},
+    {.key = "restart_scope",
+	.type = CONFIG_ENUM,
+	.offset = offsetof(struct server_keys, restart_scope),
+	.names = scope_names,
+	.fallback = "one",
+	.help = "what restarts: it, also those that come after it, or all"},
+    {.key = "start_timeout",
+	.type = CONFIG_DURATION,
+	.offset = offsetof(struct server_keys, start_timeout_ms),
+	.fallback = "0",
+	.help =
+	    "time until the server must be ready; 0 is no limit of its own"},
+    {.key = "stop_timeout",
+	.type = CONFIG_DURATION,
+	.offset = offsetof(struct server_keys, stop_timeout_ms),
+	.fallback = "0",
+	.help = "time to stop within the app's; 0 is all of it"},
+    {.key = "stop_signal",
+	.type = CONFIG_ENUM,
+	.offset = offsetof(struct server_keys, stop_signal),
+	.names = signal_names,
+	.fallback = "TERM",
+	.help = "signal that tells the program to stop"},
+    {.key = "max_connections",
+	.type = CONFIG_INT,
+	.offset = offsetof(struct server_keys, max_connections),
+	.min = 1,
+	.max = 1000000,
+	.help = "connections that tcp-echo serves at a time; 1024 by default"},
+    {0}};
+
+const struct config_section file_sections[] = {{.name = "app",
+						   .fields = app_fields,
+						   .size =
+						       sizeof(struct app_keys),
+						   .help =
+						       "the app as a whole"},
+    {.name = "server:",
+	.fields = server_fields,
+	.size = sizeof(struct server_keys),
+	.help = "a server of the app: one of exec, shell and tcp-echo"},
+    {0}};
+
+static int signal_of(int name)
+{
+	const int count = sizeof(signal_numbers) / sizeof(*signal_numbers);
+
+	return signal_numbers[name % count];
+}
+
+int keys_stop_signal(const struct server_keys *keys)
+{
+	return signal_of(keys->stop_signal);
+}
+
+/* ---- what is the same ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* An empty list is none. */
+static bool same_list(const char *const *a, const char *const *b)
+{
+	static const char *const none[] = {NULL};
+
+	a = a ? a : none;
+	b = b ? b : none;
+	while (*a && same_text(*a, *b))
+		a++, b++;
+	return *a == *b;
+}
+
+static bool same_enum(const struct config_field *field, int a, int b)
+{
+	if (field->names == signal_names)
+		return signal_of(a) == signal_of(b);
+	return a == b;
+}
+
+bool keys_same_value(const struct config_field *field, const void *a,
+    const void *b)
+{
+	const void *in_a = (const char *)a + field->offset;
+	const void *in_b = (const char *)b + field->offset;
+
+	switch (field->type) {
+	case CONFIG_STRING:
+	case CONFIG_COMMAND:
+		return same_text(*(const char *const *)in_a,
+		    *(const char *const *)in_b);
+	case CONFIG_LIST:
+	case CONFIG_MAP:
+		return same_list(*(const char *const *const *)in_a,
+		    *(const char *const *const *)in_b);
+	case CONFIG_BOOL:
+		return *(const bool *)in_a == *(const bool *)in_b;
+	case CONFIG_ENUM:
+		return same_enum(field, *(const int *)in_a, *(const int *)in_b);
+	case CONFIG_INT:
+	case CONFIG_DURATION:
+	case CONFIG_SIZE:
+		break;
+	}
+	return *(const int64_t *)in_a == *(const int64_t *)in_b;
+}
+
+bool keys_same(const struct config_field *fields, const void *a, const void *b)
+{
+	for (; fields->key; fields++)
+		if (!keys_same_value(fields, a, b))
+			return false;
+	return true;
+}

@@ -1,0 +1,50 @@
+/* The keys of the file of "cratos run". */
+#ifndef CRATOS_CMD_KEYS_H
+#define CRATOS_CMD_KEYS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cratos/config.h>
+#include <cratos/server.h>
+
+/* [app] */
+struct app_keys {
+	const char *name, *version;
+	int64_t start_timeout_ms, stop_timeout_ms, drain_delay_ms,
+	    reload_timeout_ms;
+};
+
+/* What an exit with status 0 means that nobody asked for. */
+enum on_exit { ON_EXIT_FAIL, ON_EXIT_STAY, ON_EXIT_STOP };
+
+/* [server:NAME] */
+struct server_keys {
+	const char *exec, *shell, *tcp_echo;
+	const char *dir, *endpoint;
+	const char *const *env;
+	const char *const *after, *const *wants;
+	bool oneshot, optional;
+	int on_exit; /* enum on_exit */
+	int restart; /* enum server_restart_when */
+	int restart_scope; /* enum server_restart_scope */
+	int64_t restart_delay_ms, restart_max_delay_ms, restart_stable_ms,
+	    restart_limit, restart_window_ms; /* 0 is none */
+	int stop_signal; /* see keys_stop_signal */
+	int64_t start_timeout_ms, stop_timeout_ms, max_connections;
+};
+
+extern const struct config_field app_fields[], server_fields[];
+extern const struct config_section file_sections[];
+
+/* Whether all keys of two sections have the same values; fields are theirs. */
+bool keys_same(const struct config_field *fields, const void *a, const void *b);
+
+/* The same of one key. */
+bool keys_same_value(const struct config_field *field, const void *a,
+    const void *b);
+
+/* The signal that stops the child. */
+int keys_stop_signal(const struct server_keys *keys);
+
+#endif
