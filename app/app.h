@@ -115,6 +115,7 @@ enum app_event_type {
 	APP_EVENT_SERVER_ADDED, /* server: by a reload */
 	APP_EVENT_SERVER_REMOVED, /* server: by a reload */
 	APP_EVENT_ERROR, /* error: of a hook, the registrar, the app */
+	APP_EVENT_REGISTERED, /* took_ms: by the registrar */
 	APP_EVENT_REGISTRAR_RETRY, /* error; tried again in delay_ms */
 	APP_EVENT_RELOADED, /* took_ms: the new configuration is in force */
 	APP_EVENT_RELOAD_REFUSED, /* error: the old one stays in force */
@@ -385,7 +386,7 @@ struct app_status {
 	unsigned reloads; /* that were put in force */
 	struct error reload_error; /* why the last was refused; code 0: not */
 	size_t server_count;
-	struct server_status servers[];
+	const struct server_status *servers;
 };
 
 /* From any thread. NULL with errno ENOMEM. */

@@ -73,6 +73,7 @@ enum {
 	DEFAULT_RESTART_WINDOW_MS = 10000,
 	GRACE_MS = 1000, /* between the deadline and "stuck" */
 	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
+	REPORT_PLACE = 162,
 	REPEAT_MS = 200, /* a second signal forces no sooner after the first */
 	EXIT_STUCK = 124 /* as timeout(1) */
 };
@@ -128,9 +129,11 @@ struct unit {
 	enum unit_state state;
 	/*
 	 * To be stopped; then to be started again, to be lost, to go for good,
-	 * or nothing of it if the app stops.
+	 * or nothing of it if the app stops. leaving is written under app->lock.
 	 */
 	bool leaving, again, losing, removed;
+	bool given_up; /* lost, though it has not come back from its stop */
+	struct error loss; /* why it is lost */
 	bool stays; /* of a reload's thread: it is in the new set, too */
 	bool joined; /* by a reload: its endpoint is asked for when it starts */
 	bool bereft; /* a server that it needs is lost */
@@ -183,7 +186,7 @@ struct hook {
 struct step {
 	struct app *app;
 	enum app_state state;
-	struct context *turn; /* on the way down: parked on it */
+	struct context *turn; /* it may be parked on this */
 	bool parked, running, abandoned;
 	/* deadline is its context's; it is left behind when it is overdue */
 	int64_t begin_ms, deadline_ms, overdue_ms;
@@ -246,6 +249,7 @@ struct app {
 	struct context *spare; /* a thread waits on it */
 	struct step steps[STATES];
 	struct app_reload *reload; /* in the making */
+	struct app_reload *checked; /* what the last check is about */
 	void *config; /* of the last reload */
 	void (*config_release)(void *config);
 	bool left_behind; /* something still runs after app_run */
@@ -312,6 +316,11 @@ void report_all(struct app *app);
 /* Where the threads of what is stuck are; deep: with their backtraces. */
 void report_unit_threads(struct unit *unit, bool deep);
 void report_step_thread(struct step *step, bool deep);
+/* And of all that is not in a function of a server or a step. */
+void report_other_threads(struct app *app, bool deep);
+/* ": read(7) on pipe:[81]", the same in few words; or nothing. */
+void report_unit_place(struct unit *unit, char text[static REPORT_PLACE]);
+void report_step_place(struct step *step, char text[static REPORT_PLACE]);
 
 /* ---- status.c ---- */
 
@@ -346,11 +355,15 @@ void unit_leave(struct unit *unit);
 void unit_stop(struct unit *unit);
 /* The app stops: no restart any more, and no more time than the app has. */
 void unit_end(struct unit *unit);
+/* unit->loss says why. */
 void unit_lose(struct unit *unit);
+/* The same of one that does not come back: the app goes on without it now. */
+void unit_give_up(struct unit *unit);
 void unit_read_mail(struct unit *unit, unsigned mail);
 /* The next deadline of the unit after now, INT64_MAX if there is none. */
 int64_t unit_check_deadline(struct unit *unit, int64_t now_ms);
 bool unit_is_stopping(const struct unit *unit);
+bool unit_is_lost(const struct unit *unit);
 /* It is ready, or the app goes on without it. */
 bool unit_is_settled(const struct unit *unit);
 /* The function in which it hangs: "stop" or "start". */
@@ -390,6 +403,8 @@ int64_t policy_delay(unsigned attempt, int64_t delay_ms, int64_t max_delay_ms);
 
 /* Parks the steps of the way down. 0 or a negative errno. */
 int step_park_all(struct app *app);
+/* Parks one, unless it is parked still. */
+int step_park(struct step *step);
 /* Begins the step of a state, if it has work. */
 void step_begin(struct app *app, enum app_state state);
 bool step_is_over(const struct app *app, enum app_state state);
@@ -429,9 +444,12 @@ void reload_switch(struct app *app);
 bool reload_is_switched(const struct app *app);
 /* After both. */
 void reload_finish(struct app *app);
-/* Nobody waits for the check any more; false if it has ended well. */
+/* The check has not begun. */
+void reload_not_begun(struct app *app, int code);
+/* Nobody waits for the check any more; false if it has ended meanwhile. */
 bool reload_abandon(struct app *app);
-void reload_tell_late(struct app *app);
+/* The app stops before the new set is in force. */
+void reload_cut_off(struct app *app);
 /* After the run. */
 void reload_free(struct app *app);
 

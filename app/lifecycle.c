@@ -180,40 +180,85 @@ const char *server_state_name(enum server_state state)
 	return shown_names[state];
 }
 
-/* ---- the diagram ---- */
+/* ---- the diagrams ---- */
 
-static void draw_units(FILE *out)
+/* Legible on light and on dark ground. */
+static void begin_graph(FILE *out, const char *name, const char *attributes)
 {
-	fprintf(out, "digraph server {\n\tlabel = \"a server\"\n"
-		     "\tnode [shape = box, style = rounded, fontname = sans]\n"
-		     "\tedge [fontname = sans, fontsize = 10]\n");
-	for (int i = 0; i < UNIT_STATES; i++)
-		fprintf(out, "\t\"%s\"%s%s\n", units[i].name,
-		    units[i].ready ? " [peripheries = 2]" : "",
-		    units[i].down ? " [style = \"rounded,dashed\"]" : "");
-	for (int i = 0; i < UNIT_STATES; i++) {
-		for (int j = 0; j < UNIT_EVENTS; j++) {
-			enum unit_state next =
-			    lifecycle_unit((enum unit_state)i,
-				(enum unit_event)j);
+	fprintf(out,
+	    "digraph %s {\n"
+	    "\tbgcolor = transparent; %s\n"
+	    "\tnode [shape = box, style = \"rounded,filled\", "
+	    "fontname = \"Helvetica,Arial,sans-serif\", fontsize = 12, "
+	    "color = \"#57606a\", fontcolor = \"#1f2328\"]\n"
+	    "\tedge [fontname = \"Helvetica,Arial,sans-serif\", "
+	    "fontsize = 10, color = \"#768390\", fontcolor = \"#768390\"]\n",
+	    name, attributes);
+}
 
-			if (units[i].next[j] != SAME)
-				fprintf(out,
-				    "\t\"%s\" -> \"%s\" [label = %s]\n",
-				    units[i].name, units[next].name,
-				    event_names[j]);
-		}
+static const char *colour(enum unit_state state)
+{
+	if (units[state].down)
+		return "#e1e4e8";
+	if (units[state].ready)
+		return "#b4e6bc";
+	return units[state].shown == SERVER_STOPPING  ? "#ffdfa8"
+	       : units[state].shown == SERVER_FAILING ? "#ffc1ba"
+						      : "#bcdcff";
+}
+
+/* One arrow for all events that lead from one state to one other. */
+static void draw_event(FILE *out, int state, int next)
+{
+	const char *before = "";
+
+	for (int i = 0; i < UNIT_EVENTS; i++) {
+		if (units[state].next[i] == SAME ||
+		    (int)lifecycle_unit((enum unit_state)state,
+			(enum unit_event)i) != next)
+			continue;
+		if (!*before)
+			fprintf(out, "\t\"%s\" -> \"%s\" [label = \" ",
+			    units[state].name, units[next].name);
+		fprintf(out, "%s%s", before, event_names[i]);
+		before = ", ";
 	}
+	if (*before)
+		fprintf(out, " \"]\n");
+}
+
+void lifecycle_draw_server(FILE *out)
+{
+	begin_graph(out, "server", "nodesep = 0.5; ranksep = 0.35;");
+	for (int i = 0; i < UNIT_STATES; i++)
+		fprintf(out, "\t\"%s\" [fillcolor = \"%s\"%s]\n", units[i].name,
+		    colour((enum unit_state)i),
+		    units[i].down ? ", style = \"rounded,filled,dashed\"" : "");
+	for (int i = 0; i < UNIT_STATES; i++)
+		for (int j = 0; j < UNIT_STATES; j++)
+			draw_event(out, i, j);
 	fprintf(out, "}\n");
 }
 
-static void draw_apps(FILE *out)
+static const char *app_colour(int state)
 {
-	fprintf(out, "digraph app {\n\tlabel = \"an app\"\n"
-		     "\tnode [shape = box, style = rounded, fontname = sans]\n"
-		     "\tedge [fontname = sans, fontsize = 10]\n");
+	if (state == APP_STATE_NEW || state == APP_STATE_DONE)
+		return "#e1e4e8";
+	if (state >= APP_STATE_BEFORE_STOP)
+		return "#ffdfa8";
+	return state < APP_STATE_REGISTERING ? "#bcdcff" : "#b4e6bc";
+}
+
+/* The way up and the way down side by side, so that leaving is a step aside. */
+void lifecycle_draw_app(FILE *out)
+{
+	begin_graph(out, "app", "nodesep = 0.9; ranksep = 0.3;");
 	for (int i = 0; i <= APP_STATE_DONE; i++)
-		fprintf(out, "\t\"%s\"\n", apps[i].name);
+		fprintf(out, "\t\"%s\" [fillcolor = \"%s\", group = %s]\n",
+		    apps[i].name, app_colour(i),
+		    i < APP_STATE_BEFORE_STOP ? "up" : "down");
+	fprintf(out, "\t{rank = same; \"%s\"; \"%s\"}\n",
+	    apps[APP_STATE_REGISTERING].name, apps[APP_STATE_BEFORE_STOP].name);
 	for (int i = 0; i <= APP_STATE_DONE; i++) {
 		for (int j = 0; j < APP_STEP_ENDS; j++) {
 			enum app_state next = apps[i].next[j];
@@ -222,16 +267,11 @@ static void draw_apps(FILE *out)
 
 			if (next != APP_STATE_NEW && !both)
 				fprintf(out,
-				    "\t\"%s\" -> \"%s\" [label = %s]\n",
-				    apps[i].name, apps[next].name,
-				    end_names[j]);
+				    "\t\"%s\" -> \"%s\" [label = \" %s \"%s]\n",
+				    apps[i].name, apps[next].name, end_names[j],
+				    j == APP_LEAVE ? ", constraint = false"
+						   : ", weight = 10");
 		}
 	}
 	fprintf(out, "}\n");
-}
-
-void lifecycle_draw(FILE *out)
-{
-	draw_apps(out);
-	draw_units(out);
 }

@@ -70,7 +70,8 @@ enum app_state lifecycle_app(enum app_state state, enum app_step_end end);
 const char *lifecycle_unit_name(enum unit_state state);
 const char *lifecycle_event_name(enum unit_event event);
 
-/* The tables as two digraphs in the language of Graphviz. */
-void lifecycle_draw(FILE *out);
+/* The tables as digraphs in the language of Graphviz. */
+void lifecycle_draw_app(FILE *out);
+void lifecycle_draw_server(FILE *out);
 
 #endif

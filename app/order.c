@@ -156,7 +156,8 @@ static int refuse_cycle(const struct units *units, struct error *err)
 	do {
 		unit = go_back(unit);
 		assert(unit);
-		if (used + strlen(unit->name) + 12 < sizeof(path)) {
+		/* With room for the dots that may have to follow. */
+		if (used + strlen(unit->name) + 18 <= sizeof(path)) {
 			used += (size_t)snprintf(path + used,
 			    sizeof(path) - used, " after %s", unit->name);
 		} else {
@@ -216,7 +217,7 @@ static void count_waits(struct unit *unit)
 		unit->unmet += link->need
 				   ? !lifecycle_is_ready(link->unit->state)
 				   : !unit_is_settled(link->unit);
-		if (link->need && link->unit->state == UNIT_LOST)
+		if (link->need && unit_is_lost(link->unit))
 			unit->bereft = true;
 	}
 	for (size_t i = 0; i < unit->links.user_count; i++) {

@@ -45,10 +45,12 @@ int64_t policy_delay(unsigned attempt, int64_t delay_ms, int64_t max_delay_ms)
 {
 	if (delay_ms < 0)
 		return 0;
+	if (max_delay_ms < 0)
+		max_delay_ms = INT64_MAX;
 	while (attempt-- && delay_ms < max_delay_ms)
 		delay_ms =
 		    delay_ms > max_delay_ms / 2 ? max_delay_ms : 2 * delay_ms;
-	if (max_delay_ms >= 0 && delay_ms > max_delay_ms)
+	if (delay_ms > max_delay_ms)
 		delay_ms = max_delay_ms;
 	return less_a_part(delay_ms);
 }
@@ -72,16 +74,14 @@ static bool take_restart(struct unit *unit, int64_t now_ms)
 	return true;
 }
 
-static int64_t next_delay(struct unit *unit, int64_t now_ms)
+/* However its run ends, it was stable: the next failure is a first one. */
+static void forget_if_stable(struct unit *unit)
 {
-	const struct server_restart *policy = &unit->server.restart;
+	int64_t stable_ms = unit->server.restart.stable_ms;
 	int64_t ready_ms = unit->run.ready_ms;
 
-	if (policy->stable_ms < 0 ||
-	    (ready_ms && now_ms - ready_ms >= policy->stable_ms))
+	if (stable_ms < 0 || (ready_ms && clock_ms() - ready_ms >= stable_ms))
 		unit->attempt = 0;
-	return policy_delay(unit->attempt++, policy->delay_ms,
-	    policy->max_delay_ms);
 }
 
 /* ---- with whom ---- */
@@ -100,6 +100,7 @@ static void leave_again(struct unit *unit, int64_t when_ms)
 	} else if (runs(unit) && !unit->leaving) {
 		unit->again = true;
 		unit->restart_ms = when_ms;
+		forget_if_stable(unit);
 		pthread_mutex_lock(&unit->app->lock);
 		unit->status.restarts++;
 		pthread_mutex_unlock(&unit->app->lock);
@@ -156,14 +157,19 @@ static void tell_failure(struct unit *unit, const struct error *err)
 	report_event(unit->app, APP_EVENT_SERVER_FAILED, unit, 0, err);
 }
 
-static void restart(struct unit *unit, const struct error *err, int64_t now_ms)
+static void restart(struct unit *unit, const struct error *err)
 {
-	int64_t delay_ms = next_delay(unit, now_ms);
+	const struct server_restart *policy = &unit->server.restart;
+	int64_t delay_ms;
 
+	forget_if_stable(unit);
+	delay_ms =
+	    policy_delay(unit->attempt, policy->delay_ms, policy->max_delay_ms);
 	unit->restart_count++;
 	report_delay(unit->app, APP_EVENT_SERVER_RESTARTING, unit, delay_ms,
 	    err);
-	leave_in_scope(unit, now_ms + delay_ms);
+	leave_in_scope(unit, clock_deadline_ms(delay_ms));
+	unit->attempt++;
 }
 
 /* For good: err is the last word on it. */
@@ -171,7 +177,7 @@ static void fail_for_good(struct unit *unit, const struct error *err,
     bool reported)
 {
 	if (unit->server.optional) {
-		keep_error(unit, err);
+		unit->loss = *err;
 		unit_lose(unit);
 		return;
 	}
@@ -197,12 +203,15 @@ static struct error too_often(const struct unit *unit, const struct error *err)
 	return last;
 }
 
-/* Nobody is started again any more. */
+/*
+ * It was to be stopped anyhow. -ECANCELED is then what was asked for. One that
+ * had failed before it was asked has ended the app, whatever came in between.
+ */
 static void fail_in_stop(struct unit *unit, const struct error *err)
 {
 	if (unit->run.reported)
-		return;
-	if (!unit->server.optional)
+		run_request_stop(unit->app);
+	else if (unit->app->stopping && !unit->server.optional)
 		report_error(unit->app, unit, NULL, err);
 	else if (err->code != -ECANCELED)
 		tell_failure(unit, err);
@@ -214,10 +223,8 @@ void policy_fail(struct unit *unit, const struct error *err)
 	struct error last;
 
 	if (unit->app->stopping || unit->leaving) {
-		if (err && unit->app->stopping)
+		if (err)
 			fail_in_stop(unit, err);
-		else if (err)
-			tell_failure(unit, err);
 		return;
 	}
 	if (!policy_restarts(unit, err)) {
@@ -230,7 +237,7 @@ void policy_fail(struct unit *unit, const struct error *err)
 	if (err)
 		tell_failure(unit, err);
 	if (take_restart(unit, now_ms)) {
-		restart(unit, err, now_ms);
+		restart(unit, err);
 		return;
 	}
 	last = too_often(unit, err);
@@ -239,13 +246,14 @@ void policy_fail(struct unit *unit, const struct error *err)
 
 void policy_stuck(struct unit *unit, const struct error *err)
 {
-	if (!unit->removed) {
-		fail_for_good(unit, err, false);
+	/* A reload that waits for it can neither end nor go back. */
+	if (unit->removed || !unit->server.optional) {
+		report_error(unit->app, unit, NULL, err);
+		run_request_stop(unit->app);
 		return;
 	}
-	/* The reload that waits for it can neither end nor go back. */
-	report_error(unit->app, unit, NULL, err);
-	run_request_stop(unit->app);
+	unit->loss = *err;
+	unit_give_up(unit);
 }
 
 void policy_bereft(struct unit *unit)
@@ -255,9 +263,9 @@ void policy_bereft(struct unit *unit)
 
 	for (size_t i = 0; i < unit->links.on_count && !lost; i++)
 		if (unit->links.on[i].need &&
-		    unit->links.on[i].unit->state == UNIT_LOST)
+		    unit_is_lost(unit->links.on[i].unit))
 			lost = unit->links.on[i].unit;
-	if (!lost || unit->state == UNIT_LOST || unit->losing || unit->removed)
+	if (!lost || unit_is_lost(unit) || unit->losing || unit->removed)
 		return;
 	error_set(-ENOTCONN, "needs %s, which has failed for good", lost->name);
 	err = error_of(-ENOTCONN);

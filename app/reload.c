@@ -6,14 +6,18 @@
  * reload function, makes the new set aside and asks the servers; then the loop
  * decides. While it runs the set in force does not change, so both may read it.
  * Whether the change is agreed upon is settled once, under the lock: by the task,
- * when all have said yes, or by the loop, when the time is over or the app stops
- * (`abandoned`). What was abandoned is the task's, which takes back what it has
- * asked for and frees it.
+ * when all have said yes or one has said no (`decided`), or by the loop, when the
+ * time is over or the app stops (`abandoned`). What was abandoned is the task's,
+ * which takes back what it has asked for and frees it; else it is the loop's.
  *
  * In the state COMMITTING the servers that go are stopped, by the old links, and
  * those that stay are told, by another step. When both is done the loop puts the
  * new set in force, which needs no memory any more, and the new servers start
  * by the new links. So none of them meets the port of one that goes.
+ *
+ * A server that has agreed is told how it ended, whatever runs out: the context
+ * for that is made before it is asked, and the task that commits is accepted
+ * before the one that checks.
  *
  * A server that is replaced is another one, of the same name.
  */
@@ -31,9 +35,16 @@ struct change {
 	STAILQ_ENTRY(change) link;
 };
 
+/* What server.reload is called with. */
+struct call {
+	struct server_reload_call what;
+	struct context *host, *ctx; /* carries the host; and `what` as well */
+};
+
 /* A server that was asked. */
 struct answer {
 	struct unit *unit;
+	struct call last; /* to commit or to abort, when memory has run out */
 	struct error failed; /* of the commit */
 };
 
@@ -44,11 +55,11 @@ struct app_reload {
 	void *config;
 	void (*config_release)(void *config);
 	struct units next;
-	struct answer *answers; /* of those that agreed */
-	size_t answer_count;
+	struct answer *answers;
+	size_t answer_size, answer_count; /* of all; of those that agreed */
 	struct error err;
 	/* guarded by app->lock */
-	bool agreed, abandoned;
+	bool decided, agreed, abandoned;
 };
 
 /* ---- what the program's function says ---- */
@@ -164,11 +175,24 @@ static void free_changes(struct app_reload *reload)
 	}
 }
 
+static void call_fini(struct call *call)
+{
+	context_free(&call->ctx);
+	context_free(&call->host);
+}
+
+static void free_answers(struct app_reload *reload)
+{
+	for (size_t i = 0; i < reload->answer_size; i++)
+		call_fini(&reload->answers[i].last);
+	free(reload->answers);
+}
+
 static void drop(struct app_reload *reload)
 {
 	free_changes(reload);
 	units_fini(&reload->next);
-	free(reload->answers);
+	free_answers(reload);
 	release_config(reload->config, reload->config_release);
 	free(reload);
 }
@@ -207,25 +231,27 @@ static int make_set(struct app_reload *reload)
 
 /* ---- the servers are asked, and told ---- */
 
-static int call(struct app_reload *reload, struct unit *unit,
-    enum server_reload phase, struct context *ctx)
+/* 0 or -ENOMEM; then fini is still to be called. */
+static int call_init(struct call *call, struct unit *unit, void *config,
+    struct context *ctx)
 {
-	struct server_reload_call what = {phase, reload->config};
-	struct context *with_host =
-	    context_with_value(ctx, &server_host_key, &unit->host);
-	struct context *with_call = NULL;
-	int code = -ENOMEM;
+	*call = (struct call){.what.config = config};
+	call->host = context_with_value(ctx, &server_host_key, &unit->host);
+	if (call->host)
+		call->ctx = context_with_value(call->host, &server_reload_key,
+		    &call->what);
+	return call->ctx ? 0 : -ENOMEM;
+}
+
+static int call(struct call *call, struct unit *unit, enum server_reload phase)
+{
+	int code;
 
 	assert(unit && unit->server.reload);
 	error_thread.code = 0;
-	if (with_host)
-		with_call =
-		    context_with_value(with_host, &server_reload_key, &what);
-	if (with_call)
-		code = unit->server.reload(with_call, unit->server.arg);
+	call->what.phase = phase;
+	code = unit->server.reload(call->ctx, unit->server.arg);
 	assert(code <= 0);
-	context_free(&with_call);
-	context_free(&with_host);
 	return code;
 }
 
@@ -236,35 +262,68 @@ static int refuse(struct app_reload *reload, const char *origin, int code)
 	return code;
 }
 
+static int refuse_ended(struct app_reload *reload, struct context *ctx)
+{
+	int code = context_err(ctx);
+
+	error_set(code,
+	    code == -ETIMEDOUT ? "not done in time" : "the app stops");
+	return refuse(reload, "reload", code);
+}
+
+static int ask(struct app_reload *reload, struct unit *unit,
+    struct context *ctx)
+{
+	struct answer *answer = &reload->answers[reload->answer_count];
+	struct call check;
+	int code;
+
+	call_fini(&answer->last); /* of one that has refused */
+	answer->unit = unit;
+	code =
+	    call_init(&answer->last, unit, reload->config, reload->app->base);
+	if (code)
+		return refuse(reload, "app", code);
+	code = call_init(&check, unit, reload->config, ctx);
+	if (!code)
+		code = call(&check, unit, SERVER_RELOAD_CHECK);
+	if (code)
+		refuse(reload, check.ctx ? unit->name : "app", code);
+	else
+		reload->answer_count++;
+	call_fini(&check);
+	return code;
+}
+
 static int ask_all(struct app_reload *reload, struct context *ctx)
 {
 	const struct units *units = &reload->app->units;
-	int code;
+	int code = 0;
 
 	reload->answers = calloc(units->count + 1, sizeof(*reload->answers));
 	if (!reload->answers)
 		return refuse(reload, "app", -ENOMEM);
-	for (size_t i = 0; i < units->count; i++) {
+	reload->answer_size = units->count;
+	for (size_t i = 0; i < units->count && !code; i++) {
 		struct unit *unit = units->all[i];
 
 		if (!unit->stays || !unit->server.reload)
 			continue;
-		if (context_err(ctx))
-			return refuse(reload, "app", context_err(ctx));
-		code = call(reload, unit, SERVER_RELOAD_CHECK, ctx);
-		if (code)
-			return refuse(reload, unit->name, code);
-		reload->answers[reload->answer_count++].unit = unit;
+		code = context_err(ctx) ? refuse_ended(reload, ctx)
+					: ask(reload, unit, ctx);
 	}
-	return 0;
+	return code;
 }
 
 /* With a context that is live: it is to be carried through. */
 static void take_back(struct app_reload *reload)
 {
-	while (reload->answer_count)
-		call(reload, reload->answers[--reload->answer_count].unit,
-		    SERVER_RELOAD_ABORT, reload->app->base);
+	while (reload->answer_count) {
+		struct answer *answer =
+		    &reload->answers[--reload->answer_count];
+
+		call(&answer->last, answer->unit, SERVER_RELOAD_ABORT);
+	}
 }
 
 static int check(struct app_reload *reload, struct context *ctx)
@@ -277,7 +336,7 @@ static int check(struct app_reload *reload, struct context *ctx)
 		code = app->reload_fn(ctx, reload, app->reload_arg);
 	assert(code <= 0);
 	if (!code && context_err(ctx))
-		code = error_set(context_err(ctx), "not done in time");
+		return refuse_ended(reload, ctx);
 	if (code)
 		return refuse(reload, "reload", code);
 	code = make_set(reload);
@@ -290,20 +349,15 @@ static int check(struct app_reload *reload, struct context *ctx)
 int reload_check(struct step *step, struct context *ctx)
 {
 	struct app *app = step->app;
-	struct app_reload *reload;
+	struct app_reload *reload = app->checked;
+	int code = check(reload, ctx);
 	bool abandoned;
-	int code;
 
-	pthread_mutex_lock(&app->lock);
-	reload = app->reload;
-	pthread_mutex_unlock(&app->lock);
-	if (!reload)
-		return 0;
-	code = check(reload, ctx);
 	if (code)
 		take_back(reload);
 	pthread_mutex_lock(&app->lock);
 	abandoned = reload->abandoned;
+	reload->decided = !abandoned;
 	reload->agreed = !abandoned && !code;
 	pthread_mutex_unlock(&app->lock);
 	if (abandoned) {
@@ -313,19 +367,30 @@ int reload_check(struct step *step, struct context *ctx)
 	return code;
 }
 
+static void commit(struct app_reload *reload, struct answer *answer,
+    struct context *ctx)
+{
+	struct unit *unit = answer->unit;
+	struct call own;
+	int code = call_init(&own, unit, reload->config, ctx);
+
+	/* Out of memory, it has to do without a deadline. */
+	code = call(code ? &answer->last : &own, unit, SERVER_RELOAD_COMMIT);
+	if (code) {
+		answer->failed = error_of(code);
+		error_origin(&answer->failed, unit->name);
+	}
+	call_fini(&own);
+}
+
 int reload_commit(struct step *step, struct context *ctx)
 {
 	struct app_reload *reload = step->app->reload;
 
 	for (size_t i = 0; i < reload->answer_count; i++) {
 		struct answer *answer = &reload->answers[i];
-		int code =
-		    call(reload, answer->unit, SERVER_RELOAD_COMMIT, ctx);
 
-		if (!code)
-			continue;
-		answer->failed = error_of(code);
-		error_origin(&answer->failed, answer->unit->name);
+		commit(reload, answer, ctx);
 	}
 	return 0;
 }
@@ -350,27 +415,44 @@ static void tell_refused_code(struct app *app, int code, const char *text)
 	tell_refused(app, &err);
 }
 
-bool reload_begin(struct app *app)
+/* What the app's reload needs is there, or why not. */
+static int prepare(struct app *app)
 {
 	struct app_reload *reload;
+	int ret = step_park(&app->steps[APP_STATE_COMMITTING]);
+
+	if (ret)
+		return ret;
+	reload = calloc(1, sizeof(*reload));
+	if (!reload)
+		return -ENOMEM;
+	reload->app = app;
+	reload->begin_ms = clock_ms();
+	STAILQ_INIT(&reload->changes);
+	app->reload = app->checked = reload;
+	return 0;
+}
+
+bool reload_begin(struct app *app)
+{
+	int ret;
 
 	if (app->steps[APP_STATE_RELOADING].running) {
 		tell_refused_code(app, -EBUSY,
 		    "the one before it has not returned yet");
 		return false;
 	}
-	reload = calloc(1, sizeof(*reload));
-	if (!reload) {
-		tell_refused_code(app, -ENOMEM, "out of memory");
-		return false;
-	}
-	reload->app = app;
-	reload->begin_ms = clock_ms();
-	STAILQ_INIT(&reload->changes);
-	pthread_mutex_lock(&app->lock);
-	app->reload = reload;
-	pthread_mutex_unlock(&app->lock);
-	return true;
+	ret = prepare(app);
+	if (ret)
+		tell_refused_code(app, ret, "no memory or thread for it");
+	return !ret;
+}
+
+void reload_not_begun(struct app *app, int code)
+{
+	tell_refused_code(app, code, "no memory or thread for it");
+	drop(app->reload);
+	app->reload = NULL;
 }
 
 bool reload_abandon(struct app *app)
@@ -379,25 +461,23 @@ bool reload_abandon(struct app *app)
 	bool abandoned;
 
 	pthread_mutex_lock(&app->lock);
-	abandoned = !reload->agreed && !app->steps[APP_STATE_RELOADING].over;
+	abandoned = !reload->decided;
 	reload->abandoned = abandoned;
-	if (abandoned)
-		app->reload = NULL;
 	pthread_mutex_unlock(&app->lock);
-	return abandoned;
-}
-
-void reload_tell_late(struct app *app)
-{
-	tell_refused_code(app, -ETIMEDOUT, "not done in time");
+	if (!abandoned)
+		return false;
+	app->reload = NULL;
+	if (app->stopping)
+		tell_refused_code(app, -ECANCELED, "the app stops");
+	else
+		tell_refused_code(app, -ETIMEDOUT, "not done in time");
+	return true;
 }
 
 enum app_step_end reload_checked(struct app *app)
 {
 	struct app_reload *reload = app->reload;
 
-	if (app->stopping && (!reload || !reload->agreed))
-		return APP_LEAVE;
 	if (reload && reload->agreed)
 		return APP_GO;
 	if (reload) {
@@ -405,7 +485,7 @@ enum app_step_end reload_checked(struct app *app)
 		app->reload = NULL;
 		drop(reload);
 	}
-	return APP_BACK;
+	return app->stopping ? APP_LEAVE : APP_BACK;
 }
 
 void reload_switch(struct app *app)
@@ -413,6 +493,8 @@ void reload_switch(struct app *app)
 	struct app_reload *reload = app->reload;
 	struct change *change;
 
+	if (app->stopping) /* which has an order of its own */
+		return;
 	if (reload->stop_timeout_ms)
 		app->stop_timeout_ms = reload->stop_timeout_ms;
 	if (reload->drain_delay_ms)
@@ -467,6 +549,11 @@ static void put_in_force(struct app *app, struct app_reload *reload)
 	pthread_mutex_unlock(&app->lock);
 	reload->next = old;
 	order_use(&app->units);
+}
+
+/* After the servers that have used the old one are gone. */
+static void change_config(struct app *app, struct app_reload *reload)
+{
 	release_config(app->config, app->config_release);
 	app->config = reload->config;
 	app->config_release = reload->config_release;
@@ -490,24 +577,38 @@ static void tell_changes(struct app *app, struct app_reload *reload)
 	}
 }
 
+/* A commit that failed is a failure of the server. */
+static void tell_failed(struct app_reload *reload)
+{
+	for (size_t i = 0; i < reload->answer_count; i++)
+		if (reload->answers[i].failed.code)
+			policy_fail(reload->answers[i].unit,
+			    &reload->answers[i].failed);
+	report_new_errors(reload->app);
+}
+
+void reload_cut_off(struct app *app)
+{
+	if (!app->steps[APP_STATE_COMMITTING].running)
+		tell_failed(app->reload);
+}
+
 void reload_finish(struct app *app)
 {
 	struct app_reload *reload = app->reload;
 
 	report_new_errors(app);
 	put_in_force(app, reload);
+	status_update_ready(app);
 	tell_changes(app, reload);
+	change_config(app, reload);
 	pthread_mutex_lock(&app->lock);
 	app->status.reloads++;
 	app->status.reload_error.code = 0;
 	pthread_mutex_unlock(&app->lock);
 	report_event(app, APP_EVENT_RELOADED, NULL,
 	    clock_ms() - reload->begin_ms, NULL);
-	status_update_ready(app);
-	for (size_t i = 0; i < reload->answer_count; i++)
-		if (reload->answers[i].failed.code)
-			policy_fail(reload->answers[i].unit,
-			    &reload->answers[i].failed);
+	tell_failed(reload);
 	app->reload = NULL;
 	drop(reload);
 }

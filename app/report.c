@@ -11,6 +11,7 @@
 #include "app/where.h"
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
+#include "errgroup/worker.h"
 
 static int grow(struct app *app)
 {
@@ -161,6 +162,7 @@ const char *app_event_name(enum app_event_type type)
 	    [APP_EVENT_SERVER_ADDED] = "added",
 	    [APP_EVENT_SERVER_REMOVED] = "removed",
 	    [APP_EVENT_ERROR] = "error",
+	    [APP_EVENT_REGISTERED] = "registered",
 	    [APP_EVENT_REGISTRAR_RETRY] = "registrar-retry",
 	    [APP_EVENT_RELOADED] = "reloaded",
 	    [APP_EVENT_RELOAD_REFUSED] = "reload-refused",
@@ -177,6 +179,8 @@ const char *report_duration(int64_t ms, char buffer[static 32])
 {
 	if (ms < 1000)
 		snprintf(buffer, 32, "%lld ms", (long long)ms);
+	else if (ms % 1000 < 100)
+		snprintf(buffer, 32, "%lld s", (long long)(ms / 1000));
 	else
 		snprintf(buffer, 32, "%lld.%lld s", (long long)(ms / 1000),
 		    (long long)(ms % 1000 / 100));
@@ -184,6 +188,8 @@ const char *report_duration(int64_t ms, char buffer[static 32])
 }
 
 /* ---- reports ---- */
+
+_Static_assert(REPORT_PLACE == WHERE_TEXT + 2, "\": \" and a place");
 
 static void report_line(struct app *app, const struct unit *unit,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -247,6 +253,35 @@ static void report_process(struct app *app, const struct unit *unit)
 		    count - MAX);
 }
 
+/* ": " and where the thread is; nothing if there is none. */
+static void place(struct app *app, const pid_t *tid_of,
+    char text[static REPORT_PLACE])
+{
+	pid_t tid;
+
+	pthread_mutex_lock(&app->lock);
+	tid = *tid_of;
+	pthread_mutex_unlock(&app->lock);
+	*text = '\0';
+	if (!tid)
+		return;
+	memcpy(text, ": ", 2);
+	where_thread(getpid(), tid, text + 2);
+}
+
+void report_unit_place(struct unit *unit, char text[static REPORT_PLACE])
+{
+	bool stop = unit->state == UNIT_STOPPING || unit->state == UNIT_HALTING;
+
+	place(unit->app, stop ? &unit->run.stop_tid : &unit->run.start_tid,
+	    text);
+}
+
+void report_step_place(struct step *step, char text[static REPORT_PLACE])
+{
+	place(step->app, &step->tid, text);
+}
+
 void report_unit_threads(struct unit *unit, bool deep)
 {
 	struct app *app = unit->app;
@@ -305,11 +340,15 @@ static void list_waits(const struct unit *unit, char *list, size_t size)
 		const struct link *link = up ? &links->on[i] : &links->users[i];
 		bool open = up ? !is_met(link) : holds(link->unit);
 
-		if (open && used + NAME_SIZE + 16 < size)
+		if (open && used + NAME_SIZE + 36 > size)
+			left++;
+		else if (open)
 			used +=
 			    (size_t)snprintf(list + used, size - used, "%s%s",
 				used ? ", " : ", waits for ", link->unit->name);
 	}
+	if (left)
+		snprintf(list + used, size - used, " and %zu more", left);
 }
 
 static void report_unit(struct unit *unit)
@@ -334,6 +373,51 @@ static void report_unit(struct unit *unit)
 	report_unit_threads(unit, false);
 }
 
+static bool is_reported(struct app *app, pid_t tid)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&app->lock);
+	for (size_t i = 0; i < app->units.count && !found; i++)
+		found = app->units.all[i]->run.start_tid == tid ||
+			app->units.all[i]->run.stop_tid == tid;
+	for (int i = 0; i < STATES && !found; i++)
+		found = app->steps[i].tid == tid;
+	pthread_mutex_unlock(&app->lock);
+	return found;
+}
+
+/* Whether it is a thread to name; fills in what it is called. */
+static bool is_other(struct app *app, pid_t tid, char name[static WHERE_NAME])
+{
+	if (tid == gettid() || worker_is_idle(tid) || is_reported(app, tid))
+		return false;
+	where_name(getpid(), tid, name);
+	return strcmp(name, "cratos-timer") != 0;
+}
+
+/*
+ * What the other threads of the process do: those that a server has made, and
+ * the library's that run a task of one. Only the latter can be asked for their
+ * stacks: the program's own may be in good health, or not answer.
+ */
+void report_other_threads(struct app *app, bool deep)
+{
+	enum { MAX = 256, SHOWN = 32 };
+	char name[WHERE_NAME];
+	pid_t tids[MAX];
+	size_t count = where_threads(getpid(), tids, MAX), shown = 0;
+
+	for (size_t i = 0; i < count && i < MAX; i++) {
+		if (!is_other(app, tids[i], name) || shown++ >= SHOWN)
+			continue;
+		report_thread(app, NULL, name, tids[i],
+		    deep && !strcmp(name, "cratos-worker"));
+	}
+	if (shown > SHOWN)
+		report_line(app, NULL, "%zu threads more", shown - SHOWN);
+}
+
 void report_all(struct app *app)
 {
 	char since[32];
@@ -347,4 +431,5 @@ void report_all(struct app *app)
 	for (int i = 0; i < STATES; i++)
 		if (app->steps[i].running)
 			report_step_thread(&app->steps[i], false);
+	report_other_threads(app, false);
 }

@@ -343,6 +343,8 @@ static void advance(struct app *app)
 
 		if (app->state == APP_STATE_COMMITTING && end == APP_GO)
 			reload_finish(app);
+		else if (app->state == APP_STATE_COMMITTING)
+			reload_cut_off(app);
 		enter(app, lifecycle_app(app->state, end));
 	}
 }
@@ -669,13 +671,16 @@ static struct error run_claimed(struct app *app)
 	return app->error_count ? app->errors[0] : result;
 }
 
-static void set_exit_status(struct app *app, int code)
+static void set_outcome(struct app *app, int code)
 {
 	pthread_mutex_lock(&app->lock);
 	if (app->stuck_told)
 		app->exit_status = APP_EXIT_STUCK;
 	else if (app->exit_status != APP_EXIT_CONFIG)
 		app->exit_status = code ? APP_EXIT_FAILED : APP_EXIT_CLEAN;
+	/* Also of one that has not run at all. */
+	if (!app->left_behind)
+		app->status.state = APP_STATE_DONE;
 	pthread_mutex_unlock(&app->lock);
 }
 
@@ -699,7 +704,7 @@ int app_run(struct app *app, struct error *err)
 	}
 	if (ret != -EALREADY) {
 		status_end_ready(app);
-		set_exit_status(app, result.code);
+		set_outcome(app, result.code);
 	}
 	signals_fini(&signals);
 	if (err)

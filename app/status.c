@@ -157,20 +157,23 @@ int server_state(const struct app *app, const char *name,
 struct app_status *app_status(const struct app *app)
 {
 	struct app *locked = (struct app *)app;
+	struct server_status *servers;
 	struct app_status *status;
 
 	pthread_mutex_lock(&locked->lock);
-	status = malloc(
-	    sizeof(*status) + app->units.count * sizeof(status->servers[0]));
+	/* One piece, the servers behind. */
+	status = malloc(sizeof(*status) + app->units.count * sizeof(*servers));
 	if (status) {
+		servers = (struct server_status *)(status + 1);
 		*status = (struct app_status){.state = app->status.state,
 		    .ready = app->ready,
 		    .since_ms = app->status.since_ms,
 		    .reloads = app->status.reloads,
 		    .reload_error = app->status.reload_error,
-		    .server_count = app->units.count};
+		    .server_count = app->units.count,
+		    .servers = servers};
 		for (size_t i = 0; i < app->units.count; i++)
-			status->servers[i] = status_of(app->units.all[i]);
+			servers[i] = status_of(app->units.all[i]);
 	}
 	pthread_mutex_unlock(&locked->lock);
 	if (!status)

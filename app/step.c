@@ -109,20 +109,23 @@ static int do_register(struct step *step, struct context *up)
 {
 	struct app *app = step->app;
 	struct context *ctx;
-	int code = instance_asks(app, true) ? instance_ask_all(step, up) : 0;
+	int code = 0;
 
+	/* A later try may be made beside a reload, which changes the set. */
+	if (!step->attempt && instance_asks(app, true))
+		code = instance_ask_all(step, up);
 	if (code || !app->has_registrar)
 		return code;
 	ctx = run_deadline(up,
 	    app->registrar_timeout_ms > 0 ? step->deadline_ms : INT64_MAX);
-	if (!ctx)
-		return step_fail(step, -errno);
-	code = call_registrar(step, ctx, app->registrar.register_instance);
+	code = ctx ? call_registrar(step, ctx, app->registrar.register_instance)
+		   : -errno;
 	if (code && !tries_again(app))
 		step_fail(step, code);
 	pthread_mutex_lock(&app->lock);
 	step->error = error_of(code);
-	app->registered |= !code || code == -ETIMEDOUT || code == -ECANCELED;
+	app->registered |=
+	    ctx && (!code || code == -ETIMEDOUT || code == -ECANCELED);
 	pthread_mutex_unlock(&app->lock);
 	context_free(&ctx);
 	return code;
@@ -235,7 +238,7 @@ static int step_task(struct context *unused, void *arg)
 	(void)unused;
 	pthread_mutex_lock(&app->lock);
 	skip = step->skip;
-	step->tid = gettid();
+	step->tid = skip ? 0 : gettid();
 	pthread_mutex_unlock(&app->lock);
 	if (skip)
 		return 0;
@@ -250,6 +253,22 @@ static int step_task(struct context *unused, void *arg)
 	return 0;
 }
 
+int step_park(struct step *step)
+{
+	struct app *app = step->app;
+	int ret;
+
+	if (step->parked && !context_err(step->turn))
+		return 0;
+	context_free(&step->turn);
+	step->turn = context_with_cancel(app->base);
+	ret = step->turn ? errgroup_go_after(app->group, step->turn,
+			       step_origin(step->state), step_task, step)
+			 : -errno;
+	step->parked = !ret;
+	return ret;
+}
+
 int step_park_all(struct app *app)
 {
 	int ret = 0;
@@ -259,14 +278,8 @@ int step_park_all(struct app *app)
 
 		step->app = app;
 		step->state = (enum app_state)i;
-		if (!is_way_down(step->state) || !has_work(app, step->state))
-			continue;
-		step->turn = context_with_cancel(app->base);
-		ret = step->turn
-			  ? errgroup_go_after(app->group, step->turn,
-				step_origin(step->state), step_task, step)
-			  : -errno;
-		step->parked = !ret;
+		if (is_way_down(step->state) && has_work(app, step->state))
+			ret = step_park(step);
 	}
 	return ret;
 }
@@ -288,7 +301,9 @@ static int64_t deadline_of(const struct app *app, enum app_state state)
 		if (app->reload_timeout_ms > 0)
 			deadline_ms = clock_deadline_ms(app->reload_timeout_ms);
 	if (!is_way_down(state))
-		return deadline_ms;
+		return app->stopping
+			   ? earlier(deadline_ms, app->stop_deadline_ms)
+			   : deadline_ms;
 	own_ms = app->stop_deadline_ms;
 	if (own_ms < clock_deadline_ms(SLACK_MS))
 		own_ms = clock_deadline_ms(SLACK_MS);
@@ -329,27 +344,56 @@ static void reset(struct step *step)
 	step->running = true;
 }
 
+/* Registering has failed, and is to be tried again. */
+static void try_later(struct step *step)
+{
+	struct app *app = step->app;
+	int64_t delay_ms;
+	struct error err;
+
+	pthread_mutex_lock(&app->lock);
+	err = step->error;
+	pthread_mutex_unlock(&app->lock);
+	delay_ms = policy_delay(step->attempt++, app->registrar_delay_ms,
+	    app->registrar_max_delay_ms);
+	error_origin(&err, step_origin(step->state));
+	report_delay(app, APP_EVENT_REGISTRAR_RETRY, NULL, delay_ms, &err);
+	step->retry_ms = clock_deadline_ms(delay_ms);
+	loop_arm(&app->loop, step->retry_ms);
+}
+
+/* No thread, or no memory, for it. */
+static void not_begun(struct step *step, int code)
+{
+	step->running = false;
+	if (step->state == APP_STATE_RELOADING) {
+		reload_not_begun(step->app, code);
+	} else if (step->state == APP_STATE_REGISTERING && step->attempt) {
+		step->error = error_of(code);
+		try_later(step);
+	} else {
+		step_fail(step, code);
+		run_request_stop(step->app);
+	}
+}
+
 void step_begin(struct app *app, enum app_state state)
 {
 	struct step *step = &app->steps[state];
-	int ret;
+	int ret = 0;
 
 	if (!has_work(app, state) || is_idle(step))
 		return;
 	reset(step);
-	if (is_way_down(state)) {
+	if (step->parked)
 		context_cancel(step->turn, NULL);
-	} else {
+	else
 		ret = errgroup_go_named(app->group, step_origin(state),
 		    step_task, step);
-		if (ret) {
-			step->running = false;
-			step_fail(step, ret);
-			run_request_stop(app);
-			return;
-		}
-	}
-	loop_arm(&app->loop, step->overdue_ms);
+	if (ret)
+		not_begun(step, ret);
+	else
+		loop_arm(&app->loop, step->overdue_ms);
 }
 
 static bool is_beside(const struct step *step)
@@ -371,34 +415,22 @@ bool step_is_over(const struct app *app, enum app_state state)
 	return !step->running || step->abandoned;
 }
 
-/* Registering has failed, and is to be tried again. */
-static void try_later(struct step *step)
-{
-	struct app *app = step->app;
-	int64_t delay_ms;
-	struct error err;
-
-	pthread_mutex_lock(&app->lock);
-	err = step->error;
-	pthread_mutex_unlock(&app->lock);
-	delay_ms = policy_delay(step->attempt++, app->registrar_delay_ms,
-	    app->registrar_max_delay_ms);
-	error_origin(&err, step_origin(step->state));
-	report_delay(app, APP_EVENT_REGISTRAR_RETRY, NULL, delay_ms, &err);
-	step->retry_ms = clock_deadline_ms(delay_ms);
-	loop_arm(&app->loop, step->retry_ms);
-}
-
 static void read_over(struct step *step, int code)
 {
 	struct app *app = step->app;
+	bool failed;
 
 	step->running = false;
+	if (!code && step->state == APP_STATE_REGISTERING && app->has_registrar)
+		report_event(app, APP_EVENT_REGISTERED, NULL,
+		    clock_ms() - step->begin_ms, NULL);
 	if (!code || !is_way_up(step->state) || app->stopping)
 		return;
 	/* An error of a server's endpoint is not the registrar's. */
-	if (step->state == APP_STATE_REGISTERING && tries_again(app) &&
-	    !app->error_count)
+	pthread_mutex_lock(&app->lock);
+	failed = app->error_count;
+	pthread_mutex_unlock(&app->lock);
+	if (step->state == APP_STATE_REGISTERING && tries_again(app) && !failed)
 		try_later(step);
 	else
 		run_request_stop(app);
@@ -444,10 +476,8 @@ static void abandon(struct step *step, int64_t now_ms)
 	}
 	step->abandoned = true;
 	stuck_prepare(app);
-	if (step->state == APP_STATE_RELOADING) {
-		reload_tell_late(app);
+	if (step->state == APP_STATE_RELOADING)
 		return;
-	}
 	if (step->state == APP_STATE_REGISTERING) {
 		/* Nobody knows how it will end. */
 		pthread_mutex_lock(&app->lock);

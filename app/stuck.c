@@ -55,13 +55,13 @@ static bool all_stuck(const struct app *app, int64_t now_ms)
 }
 
 static void tell_stuck(struct app *app, struct unit *unit, const char *origin,
-    const char *phase, int64_t ms)
+    const char *phase, int64_t ms, const char *place)
 {
 	struct error err;
 	char since[32];
 
-	error_set(-ETIMEDOUT, "stuck in %s for %s", phase,
-	    report_duration(ms, since));
+	error_set(-ETIMEDOUT, "stuck in %s for %s%s", phase,
+	    report_duration(ms, since), place);
 	err = error_of(-ETIMEDOUT);
 	report_error(app, unit, origin, &err);
 	error_origin(&err, unit ? unit->name : origin);
@@ -71,16 +71,22 @@ static void tell_stuck(struct app *app, struct unit *unit, const char *origin,
 static void report_stuck_step(struct app *app, struct step *step,
     int64_t now_ms)
 {
+	char place[REPORT_PLACE];
+
+	report_step_place(step, place);
 	tell_stuck(app, NULL, step_origin(step->state),
-	    app_state_name(step->state), now_ms - step->begin_ms);
+	    app_state_name(step->state), now_ms - step->begin_ms, place);
 	report_step_thread(step, true);
 }
 
 static void report_stuck_unit(struct app *app, struct unit *unit,
     int64_t now_ms)
 {
+	char place[REPORT_PLACE];
+
+	report_unit_place(unit, place);
 	tell_stuck(app, unit, NULL, unit_phase(unit),
-	    now_ms - unit->run.stop_ms);
+	    now_ms - unit->run.stop_ms, place);
 	report_unit_threads(unit, true);
 }
 
@@ -93,6 +99,7 @@ static void report_stuck(struct app *app, int64_t now_ms)
 	for (size_t i = 0; i < app->units.count; i++)
 		if (is_late(app->units.all[i]))
 			report_stuck_unit(app, app->units.all[i], now_ms);
+	report_other_threads(app, app->stuck == APP_STUCK_EXIT);
 	if (app->stuck == APP_STUCK_EXIT)
 		stuck_force(app, APP_EXIT_STUCK);
 	app->left_behind = app->stuck == APP_STUCK_RETURN;

@@ -89,17 +89,26 @@ void unit_over(struct unit *unit, int code)
 	    code || policy_restarts(unit, false) ? UNIT_END : UNIT_RETURN);
 }
 
+/* With the lock held: for all that is known now, its failure is the app's. */
+static bool fails_the_app(const struct unit *unit)
+{
+	if (unit->app->stopping)
+		return !unit->server.optional;
+	return !unit->leaving && !policy_absorbs(unit);
+}
+
 void unit_keep_failure(struct unit *unit, int code)
 {
 	struct error err = error_of(code);
-	bool absorbs = policy_absorbs(unit);
+	bool reported;
 
 	error_origin(&err, unit->name);
 	pthread_mutex_lock(&unit->app->lock);
+	reported = fails_the_app(unit);
 	unit->run.error = err;
-	unit->run.reported = !absorbs;
+	unit->run.reported = reported;
 	pthread_mutex_unlock(&unit->app->lock);
-	if (!absorbs)
+	if (reported)
 		report_error(unit->app, unit, NULL, &err);
 }
 
@@ -116,19 +125,21 @@ void unit_init_host(struct unit *unit)
 static int start_task(struct context *unused, void *arg)
 {
 	struct unit *unit = arg;
+	int code = unit->joined ? instance_ask(unit) : 0;
 	bool revoked;
-	int code;
 
 	(void)unused;
 	pthread_mutex_lock(&unit->app->lock);
 	revoked = unit->run.revoked;
-	unit->run.begun = !revoked;
-	unit->run.start_tid = revoked ? 0 : gettid();
-	post(unit, revoked ? MAIL_SKIPPED : MAIL_BEGUN);
+	unit->run.begun = !revoked && !code;
+	unit->run.start_tid = unit->run.begun ? gettid() : 0;
+	if (revoked)
+		post(unit, MAIL_SKIPPED);
+	else if (!code)
+		post(unit, MAIL_BEGUN);
 	pthread_mutex_unlock(&unit->app->lock);
 	if (revoked)
 		return 0;
-	code = unit->joined ? instance_ask(unit) : 0;
 	if (!code)
 		code = unit->server.start(unit->run.ctx, unit->server.arg);
 	assert(code <= 0);
@@ -138,7 +149,8 @@ static int start_task(struct context *unused, void *arg)
 	unit->run.start_tid = 0;
 	unit->run.start_code = code;
 	unit->run.ended_ms = clock_ms();
-	post(unit, MAIL_RETURNED);
+	post(unit,
+	    unit->run.begun ? MAIL_RETURNED : MAIL_BEGUN | MAIL_RETURNED);
 	pthread_mutex_unlock(&unit->app->lock);
 	return 0;
 }
@@ -146,10 +158,14 @@ static int start_task(struct context *unused, void *arg)
 static int call_stop(struct unit *unit)
 {
 	struct context *ctx;
+	int64_t deadline_ms;
 	int code;
 
+	pthread_mutex_lock(&unit->app->lock);
+	deadline_ms = unit->run.stop_deadline_ms;
+	pthread_mutex_unlock(&unit->app->lock);
 	/* Out of memory, the stop has to do without its deadline. */
-	ctx = run_deadline(unit->run.host_ctx, unit->run.stop_deadline_ms);
+	ctx = run_deadline(unit->run.host_ctx, deadline_ms);
 	code =
 	    unit->server.stop(ctx ? ctx : unit->run.host_ctx, unit->server.arg);
 	context_free(&ctx);
@@ -157,19 +173,22 @@ static int call_stop(struct unit *unit)
 	return code;
 }
 
-/* While the app runs, an error of a stop keeps nobody from starting again. */
+/*
+ * While the app runs, an error of a stop keeps nobody from starting again; nor
+ * is that of a server that the app can do without one of the app's.
+ */
 static void keep_stop_error(struct unit *unit, int code)
 {
 	struct error err = error_of(code);
-	bool stopping;
+	bool of_app;
 
 	error_origin(&err, unit->name);
 	pthread_mutex_lock(&unit->app->lock);
-	stopping = unit->app->stopping;
-	if (!stopping)
+	of_app = unit->app->stopping && !unit->server.optional;
+	if (!of_app)
 		unit->run.stop_error = err;
 	pthread_mutex_unlock(&unit->app->lock);
-	if (stopping)
+	if (of_app)
 		report_error(unit->app, unit, NULL, &err);
 }
 
@@ -198,9 +217,15 @@ static int stop_task(struct context *unused, void *arg)
 
 /* ---- what transitions ask for ---- */
 
+bool unit_is_lost(const struct unit *unit)
+{
+	return unit->state == UNIT_LOST || unit->given_up || unit->losing;
+}
+
 bool unit_is_settled(const struct unit *unit)
 {
-	return lifecycle_is_ready(unit->state) || unit->state == UNIT_LOST;
+	return lifecycle_is_ready(unit->state) || unit->state == UNIT_LOST ||
+	       unit->given_up;
 }
 
 void unit_queue(struct unit *unit)
@@ -224,7 +249,7 @@ static void count_users(struct unit *unit, bool was_ready, bool was_settled)
 
 		if (before != after)
 			link->unit->unmet += after ? (size_t)-1 : 1;
-		if (link->need && unit->state == UNIT_LOST)
+		if (link->need && unit_is_lost(unit))
 			link->unit->bereft = true;
 		if (!link->unit->unmet || link->unit->bereft)
 			unit_queue(link->unit);
@@ -246,7 +271,7 @@ static void count(struct unit *unit, enum unit_state before)
 {
 	struct app *app = unit->app;
 	bool was_ready = lifecycle_is_ready(before);
-	bool was_settled = was_ready || before == UNIT_LOST;
+	bool was_settled = was_ready || before == UNIT_LOST || unit->given_up;
 	bool was_down = lifecycle_is_down(before);
 	bool down = lifecycle_is_down(unit->state);
 
@@ -260,16 +285,24 @@ static void count(struct unit *unit, enum unit_state before)
 }
 
 /* In one hold, so that no app is ready with a server that is not. */
-static void publish(struct unit *unit)
+static void publish(struct unit *unit, enum unit_state before)
 {
 	struct server_status *status = &unit->status;
 	enum server_state shown = lifecycle_shown(unit->state);
 	bool settled = unit_is_settled(unit);
+	int64_t now_ms = clock_ms();
 
 	pthread_mutex_lock(&unit->app->lock);
 	if (status->state != shown)
-		status->since_ms = clock_ms();
+		status->since_ms = now_ms;
 	status->state = shown;
+	if (lifecycle_is_ready(unit->state) && !lifecycle_is_ready(before)) {
+		unit->run.ready_ms = now_ms;
+		status->start_ms = now_ms - unit->run.launch_ms;
+	}
+	if (unit->run.begun && lifecycle_is_down(unit->state) &&
+	    !lifecycle_is_down(before))
+		status->stop_ms = now_ms - unit->run.stop_ms;
 	if (!settled)
 		status_hide_ready(unit->app);
 	pthread_mutex_unlock(&unit->app->lock);
@@ -278,27 +311,16 @@ static void publish(struct unit *unit)
 		status_update_ready(unit->app);
 }
 
-static void publish_took(struct unit *unit, int64_t *field, int64_t ms)
-{
-	pthread_mutex_lock(&unit->app->lock);
-	*field = ms;
-	pthread_mutex_unlock(&unit->app->lock);
-}
-
 static void become_ready(struct unit *unit)
 {
-	if (unit->run.ready_ms)
-		return;
-	unit->run.ready_ms = clock_ms();
-	publish_took(unit, &unit->status.start_ms,
-	    unit->run.ready_ms - unit->run.launch_ms);
 	report_event(unit->app, APP_EVENT_SERVER_READY, unit,
 	    unit->run.ready_ms - unit->run.launch_ms, NULL);
 }
 
-static void become_up(struct unit *unit)
+static void become_up(struct unit *unit, enum unit_state before)
 {
-	become_ready(unit);
+	if (!lifecycle_is_ready(before))
+		become_ready(unit);
 	report_event(unit->app, APP_EVENT_SERVER_RETURNED, unit, 0, NULL);
 	if (unit->server.on_return == SERVER_STOPS_APP)
 		run_request_stop(unit->app);
@@ -351,10 +373,18 @@ static void tell_stop_error(struct unit *unit)
 		report_event(unit->app, APP_EVENT_SERVER_FAILED, unit, 0, &err);
 }
 
+/* Threads that keep a failure look at it. */
+static void set_leaving(struct unit *unit, bool leaving)
+{
+	pthread_mutex_lock(&unit->app->lock);
+	unit->leaving = leaving;
+	pthread_mutex_unlock(&unit->app->lock);
+}
+
 /* Nothing of it runs: what is to come of it? */
 static void go_on(struct unit *unit)
 {
-	unit->leaving = false;
+	set_leaving(unit, false);
 	if (unit->app->stopping)
 		return;
 	if (unit->losing)
@@ -379,10 +409,8 @@ static void be_stopped(struct unit *unit)
 	/* What was left behind may be all that is left by now. */
 	if (app->overdue)
 		app->loop.fired = true;
-	if (unit->run.begun) {
-		publish_took(unit, &unit->status.stop_ms, ms);
+	if (unit->run.begun)
 		report_event(app, APP_EVENT_SERVER_STOPPED, unit, ms, NULL);
-	}
 	if (unit->run.ctx)
 		context_cancel(unit->run.ctx, NULL);
 	go_on(unit);
@@ -401,13 +429,14 @@ static void be_ended(struct unit *unit)
 
 static void be_lost(struct unit *unit)
 {
-	struct error err;
-
-	pthread_mutex_lock(&unit->app->lock);
-	err = unit->status.error;
-	pthread_mutex_unlock(&unit->app->lock);
 	unit->losing = unit->again = false;
-	report_event(unit->app, APP_EVENT_SERVER_LOST, unit, 0, &err);
+	if (unit->given_up)
+		return;
+	/* Its stop may have failed as well: that is not why it is lost. */
+	pthread_mutex_lock(&unit->app->lock);
+	unit->status.error = unit->loss;
+	pthread_mutex_unlock(&unit->app->lock);
+	report_event(unit->app, APP_EVENT_SERVER_LOST, unit, 0, &unit->loss);
 }
 
 static void act(struct unit *unit, enum unit_state before)
@@ -425,7 +454,7 @@ static void act(struct unit *unit, enum unit_state before)
 		become_ready(unit);
 		break;
 	case UNIT_UP:
-		become_up(unit);
+		become_up(unit, before);
 		break;
 	case UNIT_ENDED:
 		be_ended(unit);
@@ -434,10 +463,14 @@ static void act(struct unit *unit, enum unit_state before)
 		begin_stop(unit);
 		break;
 	case UNIT_HALTING:
-		if (before != UNIT_STOPPING)
+		if (before == UNIT_STOPPING)
+			be_ended(unit);
+		else
 			begin_stop(unit);
 		break;
 	case UNIT_STOPPED:
+		if (before == UNIT_LEAVING)
+			be_ended(unit);
 		if (!lifecycle_is_down(before))
 			be_stopped(unit);
 		break;
@@ -461,7 +494,7 @@ static void apply(struct unit *unit, enum unit_event event)
 	if (unit->state == before)
 		return;
 	count(unit, before);
-	publish(unit);
+	publish(unit, before);
 	act(unit, before);
 	status_update_ready(unit->app);
 }
@@ -547,7 +580,10 @@ static void set_stop_deadline(struct unit *unit, int64_t deadline_ms)
 {
 	struct unit_run *run = &unit->run;
 
-	run->stop_deadline_ms = run->late_ms = deadline_ms;
+	pthread_mutex_lock(&unit->app->lock);
+	run->stop_deadline_ms = deadline_ms;
+	pthread_mutex_unlock(&unit->app->lock);
+	run->late_ms = deadline_ms;
 	/* Others may have used up the time: it is not late for that alone. */
 	if (run->late_ms <= run->stop_ms)
 		run->late_ms = run->stop_ms + SLACK_MS;
@@ -570,7 +606,7 @@ void unit_leave(struct unit *unit)
 {
 	if (unit->leaving)
 		return;
-	unit->leaving = true;
+	set_leaving(unit, true);
 	if (!lifecycle_is_down(unit->state))
 		for (size_t i = 0; i < unit->links.on_count; i++)
 			unit->links.on[i].unit->held++;
@@ -586,14 +622,49 @@ void unit_end(struct unit *unit)
 		set_stop_deadline(unit, unit->app->stop_deadline_ms);
 }
 
+/*
+ * What needs it is told first, so that it is on its way out, too, when it is the
+ * unit's turn to stop.
+ */
 void unit_lose(struct unit *unit)
 {
 	unit->losing = true;
 	unit->again = false;
+	for (size_t i = 0; i < unit->links.user_count; i++) {
+		const struct link *link = &unit->links.users[i];
+
+		if (!link->need)
+			continue;
+		link->unit->bereft = true;
+		unit_queue(link->unit);
+	}
 	if (lifecycle_is_down(unit->state))
 		apply(unit, UNIT_LOSE);
 	else
 		unit_leave(unit);
+}
+
+void unit_give_up(struct unit *unit)
+{
+	unit_lose(unit);
+	be_lost(unit);
+	unit->losing = true; /* for when it comes back after all */
+	unit->given_up = true;
+	unit->app->settled_count++;
+	count_users(unit, false, false);
+	status_update_ready(unit->app);
+}
+
+/* It must not start on what is about to be stopped. */
+static bool may_start(const struct unit *unit)
+{
+	for (size_t i = 0; i < unit->links.on_count; i++) {
+		const struct unit *before = unit->links.on[i].unit;
+
+		if (before->leaving && !before->given_up)
+			return false;
+	}
+	return !unit->unmet && run_may_start(unit->app);
 }
 
 void unit_settle(struct unit *unit)
@@ -601,13 +672,13 @@ void unit_settle(struct unit *unit)
 	if (unit->bereft && !unit->app->stopping) {
 		unit->bereft = false;
 		policy_bereft(unit);
+		unit_queue(unit); /* after what needs it */
 	} else if (unit->leaving && lifecycle_is_down(unit->state)) {
 		apply(unit, UNIT_STOP);
 	} else if (unit->leaving) {
 		if (!unit->held && !unit_is_stopping(unit))
 			unit_stop(unit);
-	} else if (unit->state == UNIT_NEW && !unit->unmet &&
-		   run_may_start(unit->app)) {
+	} else if (unit->state == UNIT_NEW && may_start(unit)) {
 		launch(unit);
 	}
 }

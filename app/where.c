@@ -30,8 +30,10 @@
  * a signal that finds no slot is not ours.
  *
  * Such a signal goes to the disposition from before: a seccomp filter's, or
- * the program's own. The kernel applies its mask and flags, which ours takes
- * over, and its function is called from our handler. A tgkill(SIGSYS) of the
+ * the program's own. The kernel applies its mask and stack, which ours takes
+ * over, and its function is called from our handler. Only SA_NODEFER is left to
+ * do by hand: with it, a thread that is asked again as soon as it has answered
+ * would nest handlers until its stack is full. A tgkill(SIGSYS) of the
  * program to a thread that is just asked looks like ours, but then ours is the
  * one that finds no slot, and is passed on in its stead. `before` has two
  * copies, as a handler may be reading while a new one is written: the next is
@@ -269,6 +271,12 @@ void where_thread(pid_t pid, pid_t tid, char text[static WHERE_TEXT])
 		    ", uninterruptible");
 }
 
+void where_name(pid_t pid, pid_t tid, char name[static WHERE_NAME])
+{
+	if (!read_line(pid, tid, "comm", name, WHERE_NAME))
+		snprintf(name, WHERE_NAME, "thread");
+}
+
 size_t where_threads(pid_t pid, pid_t *tids, size_t max)
 {
 	char path[PROC_PATH];
@@ -308,11 +316,20 @@ static struct sigaction before[2]; /* written under lock */
 static atomic_int before_now, readers;
 static atomic_bool prepared;
 
+/* It fails an assertion when a thread that computes is sent a SIGSYS. */
+static bool is_under_valgrind(void)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+
+	return preloaded && strstr(preloaded, "/vgpreload_");
+}
+
 void where_prepare(void)
 {
 	void *frame;
 
-	atomic_store(&prepared, backtrace(&frame, 1) > 0);
+	if (!is_under_valgrind())
+		atomic_store(&prepared, backtrace(&frame, 1) > 0);
 }
 
 /* Where the signal found the thread, NULL where we do not know how to tell. */
@@ -368,6 +385,15 @@ static bool is_answered(const siginfo_t *info, const ucontext_t *context)
 	return false;
 }
 
+static void unblock(int signal)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, signal);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* What the kernel would have done without us. */
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
@@ -376,6 +402,9 @@ static void pass_on(int signal, siginfo_t *info, void *context)
 	atomic_fetch_add(&readers, 1);
 	action = before[atomic_load(&before_now)];
 	atomic_fetch_sub(&readers, 1);
+	if ((action.sa_flags & SA_NODEFER) &&
+	    !sigismember(&action.sa_mask, signal))
+		unblock(signal);
 	if (action.sa_flags & SA_SIGINFO) {
 		action.sa_sigaction(signal, info, context);
 	} else if (action.sa_handler == SIG_IGN && info->si_code <= 0) {
@@ -424,7 +453,7 @@ static bool install(void)
 	atomic_store(&before_now, next);
 	while (atomic_load(&readers))
 		sched_yield();
-	action.sa_flags &= SA_NODEFER | SA_ONSTACK;
+	action.sa_flags &= SA_ONSTACK;
 	action.sa_flags |= SA_SIGINFO | SA_RESTART;
 	action.sa_sigaction = on_signal;
 	return !sigaction(SIGSYS, &action, NULL);
@@ -538,7 +567,7 @@ struct lookup {
 
 /* An entry of an object's dynamic section; not every libc relocates them. */
 static const void *dynamic_pointer(const ElfW(Dyn) * dynamic, uintptr_t base,
-    ElfW(Sxword) tag)
+    long tag)
 {
 	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++)
 		if (dynamic->d_tag == tag)
@@ -581,11 +610,9 @@ static void find_name(struct lookup *lookup, const ElfW(Dyn) * dynamic)
 		    ELF64_ST_TYPE(symbol->st_info) == STT_TLS ||
 		    offset - symbol->st_value >= symbol->st_size)
 			continue;
-		/* "write" rather than its alias "__write". */
-		if (lookup->name[0] && name[0] == '_')
-			continue;
 		lookup->start = base + symbol->st_value;
 		snprintf(lookup->name, sizeof(lookup->name), "%s", name);
+		/* "write" rather than its alias "__write". */
 		if (name[0] != '_')
 			return;
 	}

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { WHERE_TEXT = 160, WHERE_FRAMES = 24, WHERE_CALL = 32 };
+enum { WHERE_TEXT = 160, WHERE_FRAMES = 24, WHERE_CALL = 32, WHERE_NAME = 32 };
 
 /*
  * Where thread tid of process pid is, which may be any process: its system
@@ -27,6 +27,9 @@ enum { WHERE_TEXT = 160, WHERE_FRAMES = 24, WHERE_CALL = 32 };
  * block, from any thread.
  */
 void where_thread(pid_t pid, pid_t tid, char text[static WHERE_TEXT]);
+
+/* What the thread is called, "thread" if that cannot be read. */
+void where_name(pid_t pid, pid_t tid, char name[static WHERE_NAME]);
 
 /*
  * The threads of a process, the first max of them in tids. Returns how many
@@ -50,7 +53,8 @@ void where_prepare(void);
  * max and WHERE_FRAMES of them. Returns the number of frames, 0 if there are
  * none to be had: the thread has ended, or does not answer as it is in an
  * uninterruptible call or blocks SIGSYS; where_prepare was not called; the
- * program has a SIGSYS handler with SA_RESETHAND; or libc has no backtrace(3).
+ * program has a SIGSYS handler with SA_RESETHAND; it runs under valgrind, which
+ * gives up on such a signal; or libc has no backtrace(3).
  * Blocks for up to 200 ms, and as long for each other caller before this one.
  * From any thread.
  *

@@ -56,6 +56,12 @@ enum {
 	GROW_MAX = 64 /* threads made in one look */
 };
 
+/* A thread that waits for work; on its own stack. */
+struct idler {
+	pid_t tid;
+	LIST_ENTRY(idler) link;
+};
+
 static struct {
 	pthread_mutex_t lock;
 	pthread_once_t once;
@@ -63,6 +69,7 @@ static struct {
 	/* guarded by lock */
 	pthread_cond_t work, freed;
 	TAILQ_HEAD(, job) queue;
+	LIST_HEAD(, idler) idlers;
 	int queued, idle, starting, threads;
 	int waiting; /* submitters that wait for freed */
 	int64_t patience_ns;
@@ -121,27 +128,31 @@ static bool wait_until(pthread_cond_t *cond, int64_t deadline_ns)
 }
 
 /* A thread's idle time. False when it was too long, and there is no work. */
-static bool wait_for_work(void)
+static bool wait_for_work(struct idler *idler)
 {
 	int64_t deadline_ns = clock_ns() + IDLE_S * NS_PER_S;
 	bool in_time = true;
 
 	pool.idle++;
+	LIST_INSERT_HEAD(&pool.idlers, idler, link);
 	if (pool.waiting)
 		pthread_cond_broadcast(&pool.freed);
 	while (!pool.queued && in_time)
 		in_time = wait_until(&pool.work, deadline_ns);
+	LIST_REMOVE(idler, link);
 	pool.idle--;
 	return pool.queued > 0;
 }
 
 static void *worker_main(void *unused)
 {
+	struct idler self = {.tid = gettid()};
+
 	(void)unused;
 	pthread_setname_np(pthread_self(), "cratos-worker");
 	pthread_mutex_lock(&pool.lock);
 	pool.starting--;
-	while (pool.queued || wait_for_work()) {
+	while (pool.queued || wait_for_work(&self)) {
 		struct job *job = TAILQ_FIRST(&pool.queue);
 
 		take(job);
@@ -278,4 +289,16 @@ bool worker_take_back(struct job *job)
 		take(job);
 	pthread_mutex_unlock(&pool.lock);
 	return mine;
+}
+
+bool worker_is_idle(pid_t tid)
+{
+	struct idler *idler;
+
+	pthread_mutex_lock(&pool.lock);
+	LIST_FOREACH(idler, &pool.idlers, link)
+	if (idler->tid == tid)
+		break;
+	pthread_mutex_unlock(&pool.lock);
+	return idler != NULL;
 }

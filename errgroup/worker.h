@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 struct job {
 	void (*run)(struct job *job); /* owns the job from here on */
@@ -31,5 +32,8 @@ void worker_post(struct job *job);
 
 /* Takes the job back if no thread has taken it yet: then true. */
 bool worker_take_back(struct job *job);
+
+/* Whether a thread is one of the pool's that has nothing to do, for reports. */
+bool worker_is_idle(pid_t tid);
 
 #endif

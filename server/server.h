@@ -133,7 +133,8 @@ struct server {
 	void (*kill)(void *arg);
 	/*
 	 * The process that the server runs, 0 for none, for events and reports.
-	 * From any thread; must not block. NULL: it runs none.
+	 * From any thread; must neither block nor call what takes an app.
+	 * NULL: it runs none.
 	 */
 	pid_t (*pid)(void *arg);
 	/*

@@ -310,6 +310,8 @@ static inline void tell(const char *fmt, ...)
 	va_start(ap, fmt);
 	length = vsnprintf(line, sizeof(line) - 1, fmt, ap);
 	va_end(ap);
+	if (length > (int)sizeof(line) - 2)
+		length = (int)sizeof(line) - 2;
 	line[length++] = '\n';
 	if (write(child_out, line, (size_t)length) != length)
 		_exit(97);

@@ -109,22 +109,6 @@ START_TEST(a_hook_without_a_function_or_a_phase_is_refused)
 }
 END_TEST
 
-/* A14, as long as there is no order */
-START_TEST(a_server_with_dependencies_is_refused)
-{
-	const char *const after[] = {"b", NULL}, *const none[] = {NULL};
-	struct probe probe = PROBE(.name = "a");
-	struct server server = probe_server(&probe);
-
-	app_make();
-	server.after = after;
-	ck_assert_int_eq(app_add_server(app, &server), -ENOTSUP);
-	server.after = none;
-	add(&server);
-	app_free(&app);
-}
-END_TEST
-
 /* A12 */
 START_TEST(an_app_runs_once_and_nothing_is_added_after)
 {
@@ -1335,7 +1319,6 @@ int main(void)
 	    a_name_that_is_taken_or_too_long_is_refused,
 	    a_server_without_a_name_or_a_start_is_refused,
 	    a_hook_without_a_function_or_a_phase_is_refused,
-	    a_server_with_dependencies_is_refused,
 	    an_app_runs_once_and_nothing_is_added_after);
 	SUITE_ADD(suite, "order",
 	    hooks_run_in_order_going_up_and_in_reverse_going_down,

@@ -96,7 +96,7 @@ static size_t check_end(struct appfile *file, size_t i,
 	    {keys->oneshot && always, "restart",
 		"a one-shot is done when it has exited with status 0, and "
 		"cannot be restarted always; on-failure goes with oneshot"},
-	    {keys->oneshot && keys->on_exit, "on_exit",
+	    {keys->oneshot && keys->on_exit && !keys->tcp_echo, "on_exit",
 		"a one-shot is done when it has exited with status 0, and "
 		"on_exit has no say; leave out one of the two"},
 	    {!keys->oneshot && always && keys->on_exit, "on_exit",
@@ -304,8 +304,14 @@ static size_t count_errors(const struct appfile *file)
 
 static void check_app(struct appfile *file, const struct appfile *in_force)
 {
-	static const char *const lasting[] = {"name", "version", NULL};
+	static const char *const lasting[] = {"name", "version", "register",
+	    "deregister", "register_policy", "register_timeout",
+	    "register_delay", "register_max_delay", NULL};
+	const struct app_keys *keys = file->app;
 
+	if (keys && keys->deregister_command && !keys->register_command)
+		config_refuse(file->config, "app", 0, "deregister",
+		    "goes with register only");
 	if (!file->count && !count_errors(file))
 		config_refuse(file->config, "app", 0, NULL,
 		    "no server to run: add a section [server:NAME]");

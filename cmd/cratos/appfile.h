@@ -16,7 +16,7 @@ struct appfile_server {
 	const struct server_keys *keys;
 	struct server server; /* with a release */
 	bool given; /* to an app, which releases it */
-	bool stop_is_told; /* the printer's */
+	bool has_ended, stop_is_told; /* the printer's */
 };
 
 struct appfile {

@@ -23,6 +23,10 @@ static void show_app(const struct appfile *file)
 		    print_duration(app->drain_delay_ms, text));
 	printf(", stops within %s\n",
 	    print_duration(app->stop_timeout_ms, text));
+	if (app->register_command)
+		printf("    register   %s\n", app->register_command);
+	if (app->deregister_command)
+		printf("    deregister %s\n", app->deregister_command);
 }
 
 /* "after a, b", if there are any. */

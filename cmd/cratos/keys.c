@@ -16,6 +16,8 @@ static const int signal_numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1,
 static const char *const on_exit_names[] = {"fail", "stay", "stop", NULL};
 static const char *const restart_names[] = {"never", "on-failure", "always",
     NULL};
+static const char *const policy_names[] = {"once", "retry", "retry-beside",
+    NULL};
 static const char *const scope_names[] = {"one", "dependents", "all", NULL};
 
 const struct config_field app_fields[] =
@@ -52,6 +54,44 @@ const struct config_field app_fields[] =
 	    .fallback = "10s",
 	    .help =
 		"time to read and check a new configuration; 0 is no limit"},
+	{.key = "register",
+	    .type = CONFIG_COMMAND,
+	    .offset = offsetof(struct app_keys, register_command),
+	    .help = "command that makes the app known once all servers are "
+		    "ready"},
+	{.key = "deregister",
+	    .type = CONFIG_COMMAND,
+	    .offset = offsetof(struct app_keys, deregister_command),
+	    .help = "command that takes that back before they stop"},
+	{.key = "register_policy",
+	    .type = CONFIG_ENUM,
+	    .offset = offsetof(struct app_keys, register_policy),
+	    .names = policy_names,
+	    .fallback = "once",
+	    .help = "what follows when register fails: the end of the app, or "
+		    "further tries before, or while, it runs"},
+	{.key = "register_timeout",
+	    .type = CONFIG_DURATION,
+	    .offset = offsetof(struct app_keys, register_timeout_ms),
+	    .min = 1,
+	    .max = INT64_MAX,
+	    .fallback = "10s",
+	    .help = "time for each of the two commands; then it is killed"},
+	{.key = "register_delay",
+	    .type = CONFIG_DURATION,
+	    .offset = offsetof(struct app_keys, register_delay_ms),
+	    .min = 1,
+	    .max = INT64_MAX,
+	    .fallback = "1s",
+	    .help = "wait before register is tried again; doubles with each "
+		    "try"},
+	{.key = "register_max_delay",
+	    .type = CONFIG_DURATION,
+	    .offset = offsetof(struct app_keys, register_max_delay_ms),
+	    .min = 1,
+	    .max = INT64_MAX,
+	    .fallback = "1m",
+	    .help = "the longest wait before a further try"},
 	{0}};
 
 const struct config_field server_fields[] = {

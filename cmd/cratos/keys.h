@@ -13,6 +13,9 @@ struct app_keys {
 	const char *name, *version;
 	int64_t start_timeout_ms, stop_timeout_ms, drain_delay_ms,
 	    reload_timeout_ms;
+	const char *register_command, *deregister_command;
+	int register_policy; /* enum registrar_policy */
+	int64_t register_timeout_ms, register_delay_ms, register_max_delay_ms;
 };
 
 /* What an exit with status 0 means that nobody asked for. */

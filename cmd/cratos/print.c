@@ -184,8 +184,8 @@ static void describe_ready(struct line *text,
 static void describe_stopping(struct line *text, struct appfile_server *server,
     const struct app_event *event)
 {
-	/* A child that has ended has nothing to stop. */
-	server->stop_is_told = event->pid || server->keys->tcp_echo;
+	/* Nothing of what has ended by itself, unless something is left. */
+	server->stop_is_told = event->pid || !server->has_ended;
 	if (!server->stop_is_told)
 		return;
 	add(text, "stopping");
@@ -297,6 +297,10 @@ static void describe(struct line *text, struct printer *printer,
 		break;
 	case APP_EVENT_SIGNAL:
 		add(text, "got %s", signal_name(event->signal));
+		break;
+	case APP_EVENT_REGISTERED:
+		add(text, "registered after %s",
+		    print_duration(event->took_ms, delay));
 		break;
 	case APP_EVENT_FORCED:
 		add(text, "ended by force, by a second signal (%s)",
@@ -494,12 +498,31 @@ static void print_json(const struct app_event *event, const char *text)
 
 /* ---- what the program calls ---- */
 
-static void count(struct printer *printer, const struct app_event *event)
+static void note_end(struct printer *printer, const struct app_event *event)
+{
+	struct appfile_server *server = find_server(printer, event);
+
+	if (!server)
+		return;
+	if (event->type == APP_EVENT_SERVER_READY)
+		server->has_ended = server->keys->oneshot;
+	else
+		server->has_ended = event->type != APP_EVENT_SERVER_STARTING;
+}
+
+/* What later lines depend on. */
+static void note(struct printer *printer, const struct app_event *event)
 {
 	int width = event->server ? (int)strlen(event->server) : 0;
 
 	if (printer->name_width < width)
 		printer->name_width = width;
+	if (event->type == APP_EVENT_SERVER_STARTING ||
+	    event->type == APP_EVENT_SERVER_READY ||
+	    event->type == APP_EVENT_SERVER_RETURNED ||
+	    event->type == APP_EVENT_SERVER_FAILED ||
+	    event->type == APP_EVENT_SERVER_RESTARTING)
+		note_end(printer, event);
 	if (event->type == APP_EVENT_SERVER_LOST)
 		printer->lost++;
 	if (event->type == APP_EVENT_UNREADY)
@@ -518,7 +541,7 @@ void printer_event(const struct app_event *event, void *arg)
 	enum level level = level_of(event);
 	struct line text = {.used = 0};
 
-	count(printer, event);
+	note(printer, event);
 	/* A report is what somebody has asked for. */
 	if (level > printer->least && event->type != APP_EVENT_REPORT)
 		return;

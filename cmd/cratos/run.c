@@ -7,12 +7,14 @@
 
 #include "cmd/cratos/main.h"
 #include "cmd/cratos/print.h"
+#include "cmd/cratos/registrar.h"
 #include "cmd/cratos/reload.h"
 
 struct run {
 	struct app *app;
 	struct reloader files;
 	struct printer printer;
+	struct commands commands;
 	bool had_terminal;
 };
 
@@ -111,8 +113,14 @@ static int run_app(struct run *run)
 static int run_file(struct run *run)
 {
 	const struct app_keys *keys = run->files.file.app;
+	const struct registrar registrar = commands_registrar(&run->commands);
 	const struct app_options options = {.name = keys->name,
 	    .version = keys->version,
+	    .registrar = &registrar,
+	    .registrar_policy = (enum registrar_policy)keys->register_policy,
+	    .registrar_timeout_ms = keys->register_timeout_ms,
+	    .registrar_delay_ms = keys->register_delay_ms,
+	    .registrar_max_delay_ms = keys->register_max_delay_ms,
 	    .start_timeout_ms = keys->start_timeout_ms,
 	    .stop_timeout_ms = keys->stop_timeout_ms,
 	    .drain_delay_ms = keys->drain_delay_ms,
@@ -146,10 +154,15 @@ int run_command(const struct run_options *options)
 	signal(SIGPIPE, SIG_IGN);
 	/* Ignored, as some parents leave it, it would lose how children end. */
 	signal(SIGCHLD, SIG_DFL);
+	if (!status && commands_init(&run.commands, run.files.file.app)) {
+		fprintf(stderr, "cratos: out of memory\n");
+		status = APP_EXIT_FAILED;
+	}
 	if (!status) {
 		printer_init(&run.printer, &run.files.file, options);
 		status = run_file(&run);
 	}
+	commands_fini(&run.commands);
 	reloader_fini(&run.files);
 	return status;
 }

@@ -110,6 +110,28 @@ start_app() {
 	wait_for_line "$work/app.err" 'running, all ready'
 }
 
+# The process id of a server, as the last line about its being ready has it.
+pid_of() { # SERVER
+	sed -nE "s/.* $1 +ready after .*pid ([0-9]+)\$/\1/p" "$work/app.err" |
+		tail -n 1
+}
+
+count_lines() { # FILE REGEX
+	grep -cE -e "$2" "$1"
+}
+
+has_lines() { # COUNT FILE REGEX
+	[ "$(count_lines "$2" "$3")" -ge "$1" ]
+}
+
+# Waits until so many lines match.
+wait_for_lines() { # COUNT FILE REGEX
+	eventually has_lines "$@" || {
+		problem "no $1 lines '$3' in ${2##*/}"
+		return 1
+	}
+}
+
 stop_app() { # SIGNAL
 	kill -s "$1" "$pid"
 	finish "$pid"

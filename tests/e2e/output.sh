@@ -30,9 +30,11 @@ json_is_one_object_for_each_event() {
 		starting one tcp://ADDRESS
 		ready one tcp://ADDRESS
 		state registering
+		app-ready
 		state after-start_hooks
 		state running
 		signal SIGTERM
+		app-unready
 		state before-stop_hooks
 		state deregistering
 		state draining
@@ -217,29 +219,69 @@ check_shows_all_that_is_set() {
 		stop_signal = INT
 		start_timeout = 5s
 		stop_timeout = 1s
+		after = two three
+		wants = four
+		on_exit = stop
+		optional = true
+		restart = on-failure
+		restart_scope = dependents
 		[server:two]
-		shell = sleep 1000 | cat
+		shell = true | cat
+		oneshot = true
+		start_timeout = 10s
 		[server:three]
 		tcp-echo = unix:$work/socket
+		after = two
+		[server:four]
+		exec = sleep 1000
+		restart = always
+		restart_delay = 0
+		restart_limit = 0
+		restart_scope = all
+		[server:five]
+		exec = sleep 1000
+		on_exit = stay
+		optional = true
+		restart = on-failure
+		restart_delay = 1s
+		restart_max_delay = 1s
+		restart_limit = 1
+		restart_window = 1m
 	END
 	run "$cratos" check "$work/app.ini"
 	is 'exit status' "$status" 0
 	cat >"$work/wanted" <<-END
-		app out 1.2: 3 servers, ready within 90 s, drains for 250 ms, stops within 2.5 s
+		app out 1.2: 5 servers, ready within 90 s, drains for 250 ms, stops within 2.5 s
 
-		1. one (ready within 5 s)
+		1. two (one-shot, done within 10 s)
+		    shell true | cat
+		    stop  SIGTERM
+
+		2. four
+		    exec  sleep 1000
+		    stop  SIGTERM
+		    restarts always: at once, as often as it takes, with all others
+
+		3. five (optional)
+		    exec  sleep 1000
+		    exit  with status 0 changes nothing
+		    stop  SIGTERM
+		    restarts on failure: after 1 s, at most 1 time in 60 s
+
+		4. three
+		    after two
+		    tcp-echo unix:$work/socket
+
+		5. one (optional, ready within 5 s)
+		    after two, three
+		    wants four
 		    exec  sleep 1000
 		    dir   /
 		    env   GREETING=hello world
 		    at    http://localhost/
+		    exit  with status 0 stops the app
 		    stop  SIGINT, SIGKILL after 1 s
-
-		2. two
-		    shell sleep 1000 | cat
-		    stop  SIGTERM
-
-		3. three
-		    tcp-echo unix:$work/socket
+		    restarts on failure: after 100 ms, doubling up to 30 s, at most 5 times in 10 s, with its dependents
 	END
 	diff "$work/wanted" "$work/out" >"$work/diff.out" ||
 		problem 'another text'

@@ -22,6 +22,7 @@ tells_how_it_goes() { # FILE
 
 tells_the_stop() { # FILE SIGNAL
 	local server
+	has_in_order "$1" 'web +stopped after' 'echo +stopping'
 	has_in_order "$1" "example +got $2" 'example +stopping, within 10 s' \
 		'echo +stopping: SIGTERM to pid' 'example +stopped after'
 	for server in echo echo-local web built-in; do
@@ -36,7 +37,8 @@ check_shows_the_example() {
 	run "$cratos" check "$example"
 	is 'exit status' "$status" 0
 	has_in_order "$work/out" '^app example: 4 servers, stops within 10 s' \
-		'^1\. echo$' '^2\. echo-local$' '^3\. web$' '^4\. built-in$'
+		'^1\. echo$' '^2\. echo-local$' '^3\. built-in$' '^4\. web$' \
+		'^    after echo, echo-local$'
 	is 'standard error' "$(cat "$work/err")" ''
 }
 

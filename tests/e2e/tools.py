@@ -108,15 +108,27 @@ def stale(path):
     sock.listen()
 
 
-def on_terminal(log, until, keys, *command):
-    """on_terminal LOG UNTIL KEYS COMMAND...: runs COMMAND on a terminal of its
-    own, types KEYS when the output matches UNTIL, writes what it says to LOG,
-    and prints its exit status as a shell does."""
+def fork_on_terminal(command):
+    """A child on a terminal of its own, and the other end of that."""
     child, fd = pty.fork()
     if child == 0:
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         os.execvp(command[0], command)
+    return child, fd
+
+
+def print_status(child):
+    """Its exit status as a shell has it."""
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(code if code >= 0 else 128 - code)
+
+
+def on_terminal(log, until, keys, *command):
+    """on_terminal LOG UNTIL KEYS COMMAND...: runs COMMAND on a terminal of its
+    own, types KEYS when the output matches UNTIL, writes what it says to LOG,
+    and prints its exit status as a shell does."""
+    child, fd = fork_on_terminal(command)
     output = b""
     typed = False
     deadline = time.monotonic() + PATIENCE_S
@@ -138,8 +150,30 @@ def on_terminal(log, until, keys, *command):
         else:
             os.kill(child, signal.SIGKILL)
             print("too late: ", end="")
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print(code if code >= 0 else 128 - code)
+    print_status(child)
+
+
+def hang_up(log, until, *command):
+    """hang_up LOG UNTIL COMMAND...: runs COMMAND on a terminal of its own,
+    takes the terminal away when LOG, which COMMAND writes, matches UNTIL, and
+    prints its exit status as a shell does."""
+    child, fd = fork_on_terminal(command)
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with open(log, "rb") as file:
+            if re.search(until.encode(), file.read()):
+                break
+        time.sleep(0.05)
+    os.close(fd)
+    while time.monotonic() < deadline:
+        if os.waitid(os.P_PID, child,
+                     os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        print("too late: ", end="")
+    print_status(child)
 
 
 def events(path):
@@ -211,7 +245,8 @@ def is_cut(sock):
 
 
 COMMANDS = {function.__name__: function for function in
-            (ports, talk, get, refused, hold, stale, on_terminal, events, load)}
+            (ports, talk, get, refused, hold, stale, on_terminal, hang_up, events,
+             load)}
 
 if __name__ == "__main__":
     try:

@@ -1,0 +1,137 @@
+/*
+ * The registrar of "cratos run". A command is run by an app of its own, with
+ * one server and no signals, which ends with the context that the registrar
+ * was given: so it is stopped, killed and reaped as any other child is.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cratos/exec.h>
+
+#include "cmd/cratos/registrar.h"
+
+enum { KILL_MS = 50 }; /* from the stop signal to SIGKILL */
+
+static char *variable(const char *name, const char *value)
+{
+	char *text;
+
+	return asprintf(&text, "%s=%s", name, value) < 0 ? NULL : text;
+}
+
+static char *endpoints(const struct instance *instance)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "CRATOS_ENDPOINTS=");
+	for (size_t i = 0; instance->endpoints[i]; i++)
+		fprintf(out, "%s%s", i ? " " : "", instance->endpoints[i]);
+	if (!fclose(out))
+		return text;
+	free(text);
+	return NULL;
+}
+
+static int run_child(struct context *ctx, struct exec *exec)
+{
+	static const int no_signals[] = {0};
+	const struct app_options options = {.parent = ctx,
+	    .signals = no_signals,
+	    .stop_timeout_ms = KILL_MS,
+	    .stuck = APP_STUCK_WAIT};
+	struct app *app = app_new(&options);
+	struct server server = exec_server(exec, "command");
+	struct error err = {0};
+	int ret;
+
+	if (!app)
+		return -ENOMEM;
+	server.oneshot = true;
+	server.on_return = SERVER_STOPS_APP;
+	ret = app_add_server(app, &server);
+	if (!ret)
+		ret = app_run(app, &err);
+	/* Cut off it may have stopped in order: it was not done for all that. */
+	if (!ret)
+		ret = context_err(ctx);
+	if (err.code)
+		error_set(ret, "%s", err.text);
+	app_free(&app);
+	return ret;
+}
+
+static int run(struct context *ctx, const struct instance *instance,
+    const char *command)
+{
+	char *env[] = {variable("CRATOS_ID", instance->id),
+	    variable("CRATOS_NAME", instance->name),
+	    variable("CRATOS_VERSION", instance->version), endpoints(instance),
+	    NULL};
+	const struct exec_options options = {.command = command,
+	    .env = (const char *const *)env,
+	    .may_exit = true};
+	struct exec *exec = NULL;
+	int ret = -ENOMEM;
+
+	if (env[0] && env[1] && env[2] && env[3]) {
+		exec = exec_new(&options);
+		ret = exec ? run_child(ctx, exec) : -errno;
+	}
+	exec_free(&exec);
+	for (int i = 0; i < 4; i++)
+		free(env[i]);
+	return ret;
+}
+
+static int register_instance(struct context *ctx,
+    const struct instance *instance, void *arg)
+{
+	const struct commands *commands = arg;
+
+	return run(ctx, instance, commands->register_command);
+}
+
+static int deregister_instance(struct context *ctx,
+    const struct instance *instance, void *arg)
+{
+	const struct commands *commands = arg;
+
+	return run(ctx, instance, commands->deregister_command);
+}
+
+int commands_init(struct commands *commands, const struct app_keys *keys)
+{
+	*commands = (struct commands){0};
+	if (keys->register_command)
+		commands->register_command = strdup(keys->register_command);
+	if (keys->deregister_command)
+		commands->deregister_command = strdup(keys->deregister_command);
+	return !commands->register_command == !keys->register_command &&
+		       !commands->deregister_command ==
+			   !keys->deregister_command
+		   ? 0
+		   : -ENOMEM;
+}
+
+void commands_fini(struct commands *commands)
+{
+	free(commands->register_command);
+	free(commands->deregister_command);
+}
+
+struct registrar commands_registrar(struct commands *commands)
+{
+	return (struct registrar){
+	    .register_instance =
+		commands->register_command ? register_instance : NULL,
+	    .deregister_instance =
+		commands->deregister_command ? deregister_instance : NULL,
+	    .arg = commands,
+	};
+}

@@ -1,0 +1,26 @@
+/* The registrar of "cratos run": commands that make the app known. */
+#ifndef CRATOS_CMD_REGISTRAR_H
+#define CRATOS_CMD_REGISTRAR_H
+
+#include <cratos/app.h>
+
+#include "cmd/cratos/keys.h"
+
+/* The commands of [app], copied: they outlive the file. */
+struct commands {
+	char *register_command, *deregister_command;
+};
+
+/* 0 or -ENOMEM; then fini is still to be called. */
+int commands_init(struct commands *commands, const struct app_keys *keys);
+void commands_fini(struct commands *commands);
+
+/*
+ * A registrar that runs the commands. They get the instance in their
+ * environment, as CRATOS_ID, CRATOS_NAME, CRATOS_VERSION and CRATOS_ENDPOINTS
+ * (separated by blanks). One that does not exit with status 0 has failed; one
+ * that is out of time is killed.
+ */
+struct registrar commands_registrar(struct commands *commands);
+
+#endif
