@@ -96,9 +96,9 @@ void app_free(struct app **app)
 	/* What still runs may use all of it. */
 	if (old->left_behind)
 		return;
-	reload_free(old);
 	for (size_t i = 0; i < old->units.count; i++)
 		unit_free(old->units.all[i]);
+	reload_free(old);
 	units_fini(&old->units);
 	for (int i = 0; i < PHASES; i++)
 		free(old->hooks[i]);

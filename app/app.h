@@ -17,7 +17,8 @@
  *
  * app_run stays on the thread that calls it, which watches signals, deadlines
  * and the servers; every function of the program's runs on another, but for
- * on_event, watch functions and server.kill.
+ * on_event, watch functions, server.kill and what releases servers and
+ * configurations.
  */
 #ifndef CRATOS_APP_H
 #define CRATOS_APP_H
@@ -280,7 +281,7 @@ int app_reload(struct app *app);
  * Called by app_options.reload, from its thread: the change has a server more;
  * has another one in the place of one (stopped, then started, under the same
  * name); has one less. Errors as app_add_server, and -ENOENT for a name that
- * is not there, -EBUSY for one that was changed already.
+ * is not there, -EBUSY for one that was changed already or hangs in its stop.
  */
 int app_reload_add(struct app_reload *reload, const struct server *server);
 int app_reload_replace(struct app_reload *reload, const struct server *server);

@@ -103,9 +103,18 @@ static int add_change(struct app_reload *reload, struct unit *old,
 static int find_old(const struct app_reload *reload, const char *name,
     struct unit **old)
 {
-	*old = units_find(&reload->app->units, name);
+	struct app *app = reload->app;
+	bool given_up;
+
+	*old = units_find(&app->units, name);
 	if (!*old)
 		return error_set(-ENOENT, "no server %.40s", name);
+	pthread_mutex_lock(&app->lock);
+	given_up = (*old)->given_up;
+	pthread_mutex_unlock(&app->lock);
+	if (given_up)
+		return error_set(-EBUSY,
+		    "server %s has not come back from its stop", name);
 	if (find_change(reload, name))
 		return error_set(-EBUSY, "server %s was changed already", name);
 	return 0;
@@ -504,6 +513,9 @@ void reload_switch(struct app *app)
 			change->old->removed = true;
 			change->old->again = change->old->losing = false;
 			unit_leave(change->old);
+			/* Since it was asked: it will not be told again. */
+			if (change->old->given_up)
+				policy_stuck(change->old, &change->old->loss);
 		}
 }
 

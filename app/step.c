@@ -533,12 +533,20 @@ void step_skip_all(struct app *app)
 
 void step_end_all(struct app *app)
 {
+	/* Registering is told by its context, and gets no more than that. */
+	int64_t soon_ms =
+	    earlier(clock_deadline_ms(GRACE_MS), app->stop_deadline_ms);
+
 	for (int i = 0; i < STATES; i++) {
 		struct step *step = &app->steps[i];
+		int64_t end_ms = step->state == APP_STATE_REGISTERING
+				     ? soon_ms
+				     : app->stop_deadline_ms;
 
 		step->retry_ms = 0;
-		if (step->running && !is_way_down(step->state))
-			step->overdue_ms =
-			    earlier(step->overdue_ms, app->stop_deadline_ms);
+		if (!step->running || is_way_down(step->state))
+			continue;
+		step->overdue_ms = earlier(step->overdue_ms, end_ms);
+		loop_arm(&app->loop, step->overdue_ms);
 	}
 }

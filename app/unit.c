@@ -649,7 +649,9 @@ void unit_give_up(struct unit *unit)
 	unit_lose(unit);
 	be_lost(unit);
 	unit->losing = true; /* for when it comes back after all */
+	pthread_mutex_lock(&unit->app->lock);
 	unit->given_up = true;
+	pthread_mutex_unlock(&unit->app->lock);
 	unit->app->settled_count++;
 	count_users(unit, false, false);
 	status_update_ready(unit->app);

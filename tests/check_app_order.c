@@ -19,9 +19,42 @@ static void add_after(const struct server *server, const char *const *after,
 	add(&copy);
 }
 
-static void add_probe_after(struct probe *probe, const char *const *after)
+/*
+ * A start that just runs may run on before it has written anything: here they
+ * are ready when they have.
+ */
+static int start_and_tell(struct context *ctx, void *arg)
+{
+	struct probe *probe = arg;
+
+	note("start:%s", probe->name);
+	event_set(&probe->started);
+	server_ready(ctx);
+	if (probe->blocks)
+		event_wait(&probe->quit);
+	note("end:%s", probe->name);
+	return 0;
+}
+
+static struct server ordered_server(struct probe *probe)
 {
 	struct server server = probe_server(probe);
+
+	server.start = start_and_tell;
+	server.notifies = true;
+	return server;
+}
+
+static void add_ordered(struct probe *probe)
+{
+	struct server server = ordered_server(probe);
+
+	add(&server);
+}
+
+static void add_ordered_after(struct probe *probe, const char *const *after)
+{
+	struct server server = ordered_server(probe);
 
 	add_after(&server, after, NULL);
 }
@@ -85,8 +118,7 @@ static int meet_in_start(struct context *ctx, void *arg)
 	event_set(&up_met);
 	if (!event_wait_count(&up_met, 2))
 		return -EDEADLK;
-	server_ready(ctx);
-	return probe_start(ctx, arg);
+	return start_and_tell(ctx, arg);
 }
 
 static int meet_in_stop(struct context *ctx, void *arg)
@@ -100,21 +132,21 @@ static int meet_in_stop(struct context *ctx, void *arg)
 /* A14, A15 */
 START_TEST(a_diamond_starts_in_order_and_stops_in_reverse_its_middle_at_once)
 {
-	struct server left = probe_server(&b), right = probe_server(&c);
+	struct server left = ordered_server(&b), right = ordered_server(&c);
 
 	left.start = right.start = meet_in_start;
 	left.stop = right.stop = meet_in_stop;
-	left.notifies = right.notifies = true;
 	app_make();
 	/* Not in the order in which they are to start. */
-	add_probe_after(&d, NAMES("b", "c"));
+	add_ordered_after(&d, NAMES("b", "c"));
 	add_after(&right, NAMES("a"), NULL);
-	add_probe(&a);
+	add_ordered(&a);
 	add_after(&left, NAMES("a"), NULL);
+	hook(APP_BEFORE_START, note_hook, "before-start");
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
-	ck_assert_noted_in_order("start:a", "start:b", "start:d", "stop:d",
-	    "stop:b", "stop:a", "end:a");
+	ck_assert_noted_in_order("before-start", "start:a", "start:b",
+	    "start:d", "stop:d", "stop:b", "stop:a", "end:a");
 	ck_assert_noted_in_order("start:a", "start:c", "start:d", "end:d",
 	    "stop:c", "stop:a");
 	ck_assert_noted_in_order("end:d", "stop:b", "stop:a");
@@ -127,11 +159,10 @@ END_TEST
 /* A14: both stand still until they are looked at side by side. */
 START_TEST(what_does_not_depend_does_not_wait)
 {
-	struct server one = probe_server(&a), two = probe_server(&b);
+	struct server one = ordered_server(&a), two = ordered_server(&b);
 
 	one.start = two.start = meet_in_start;
 	one.stop = two.stop = meet_in_stop;
-	one.notifies = two.notifies = true;
 	app_make();
 	add(&one);
 	add(&two);
@@ -146,18 +177,18 @@ static int late_ready(struct context *ctx, void *arg)
 	note(stays("b", SERVER_WAITING) ? "waited" : "early");
 	note("ready");
 	server_ready(ctx);
-	return probe_start(ctx, arg);
+	return start_and_tell(ctx, arg);
 }
 
 /* A3, A14 */
 START_TEST(what_comes_after_one_that_notifies_waits_until_it_is_ready)
 {
-	struct server server = probe_server(&a);
+	struct server server = ordered_server(&a);
 
 	server.start = late_ready;
 	server.notifies = true;
 	app_make();
-	add_probe_after(&b, NAMES("a"));
+	add_ordered_after(&b, NAMES("a"));
 	add(&server);
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
@@ -200,7 +231,7 @@ START_TEST(what_comes_after_a_one_shot_waits_until_it_has_returned_0)
 
 	options.on_event = note_event;
 	app_make();
-	add_probe_after(&b, NAMES("a"));
+	add_ordered_after(&b, NAMES("a"));
 	add(&server);
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
@@ -225,8 +256,8 @@ START_TEST(a_one_shot_that_fails_ends_the_app_before_what_comes_after_it)
 	options.on_event = note_event;
 	app_make();
 	add(&server);
-	add_probe_after(&b, NAMES("a"));
-	add_probe_after(&c, NAMES("b"));
+	add_ordered_after(&b, NAMES("a"));
+	add_ordered_after(&c, NAMES("b"));
 	ck_assert_int_eq(app_go(), -EIO);
 	ck_assert_str_eq(result.origin, "a");
 	ck_assert_str_eq(result.text, "nothing to migrate");
@@ -300,7 +331,7 @@ START_TEST(a_stop_waits_for_the_start_of_what_comes_after_to_return)
 	    .stop = let_late_return};
 
 	app_make();
-	add_probe(&a);
+	add_ordered(&a);
 	add_after(&server, NAMES("a"), NULL);
 	add(&other);
 	stop_when_up();
@@ -328,7 +359,7 @@ START_TEST(a_stop_waits_for_the_stop_of_what_comes_after_to_return)
 	    .stop = long_stop};
 
 	app_make();
-	add_probe(&a);
+	add_ordered(&a);
 	add_after(&server, NAMES("a"), NULL);
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
@@ -354,7 +385,7 @@ START_TEST(a_server_without_a_stop_holds_up_what_it_needs_until_it_ends)
 	    .arg = (void *)"b"};
 
 	app_make();
-	add_probe(&a);
+	add_ordered(&a);
 	add_after(&server, NAMES("a"), NULL);
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
@@ -406,10 +437,10 @@ START_TEST(a_failure_amid_a_chain_stops_in_reverse_and_is_the_result)
 	struct server server = oneshot("c", fail_oneshot);
 
 	app_make();
-	add_probe_after(&b, NAMES("a"));
+	add_ordered_after(&b, NAMES("a"));
 	add_after(&server, NAMES("b"), NULL);
-	add_probe_after(&d, NAMES("c"));
-	add_probe(&a);
+	add_ordered_after(&d, NAMES("c"));
+	add_ordered(&a);
 	ck_assert_int_eq(app_go(), -EIO);
 	ck_assert_str_eq(result.origin, "c");
 	ck_assert_noted_in_order("start:a", "start:b", "start:c", "stop:c",
@@ -435,8 +466,8 @@ START_TEST(a_start_timeout_names_the_one_at_fault_and_who_waits_for_it)
 
 	options.start_timeout_ms = 50;
 	app_make();
-	add_probe_after(&c, NAMES("b"));
-	add_probe_after(&b, NAMES("a"));
+	add_ordered_after(&c, NAMES("b"));
+	add_ordered_after(&b, NAMES("a"));
 	add(&server);
 	ck_assert_int_eq(app_go(), -ETIMEDOUT);
 	ck_assert_str_eq(result.origin, "a");
@@ -451,7 +482,7 @@ END_TEST
 START_TEST(the_time_to_start_does_not_run_while_a_server_waits)
 {
 	struct server slow = oneshot("a", oneshot_start);
-	struct server server = probe_server(&b);
+	struct server server = ordered_server(&b);
 	struct server_status status;
 
 	slow.notifies = true; /* which means nothing for a one-shot */
@@ -491,7 +522,7 @@ static void ck_assert_refused(int code, const char *origin, const char *text)
 	ck_assert_int_eq(app_exit_status(app), APP_EXIT_CONFIG);
 	ck_assert_uint_eq(error_count(), 1);
 	ck_assert_str_eq(nth_error(0).text, err.text);
-	ck_assert_int_eq(app_state(app), APP_STATE_NEW);
+	ck_assert_int_eq(app_state(app), APP_STATE_DONE);
 	ck_assert_journal("");
 	app_free(&app);
 }
@@ -499,16 +530,16 @@ static void ck_assert_refused(int code, const char *origin, const char *text)
 /* A14 */
 START_TEST(a_name_that_nobody_has_is_refused_before_anything_runs)
 {
-	struct server server = probe_server(&a);
+	struct server server = ordered_server(&a);
 
 	options.on_event = note_event;
 	app_make();
-	add_probe(&b);
+	add_ordered(&b);
 	add_after(&server, NAMES("b", "nobody"), NULL);
 	ck_assert_refused(-ENOENT, "a",
 	    "comes after nobody, which is not there");
 	app_make();
-	add_probe(&b);
+	add_ordered(&b);
 	add_after(&server, NAMES("b"), NAMES("b", "nobody"));
 	ck_assert_refused(-ENOENT, "a", "wants nobody, which is not there");
 	app_make();
@@ -520,7 +551,7 @@ END_TEST
 /* A14 */
 START_TEST(a_server_that_comes_after_itself_is_refused)
 {
-	struct server server = probe_server(&a);
+	struct server server = ordered_server(&a);
 
 	options.on_event = note_event;
 	app_make();
@@ -535,18 +566,18 @@ END_TEST
 /* A14 */
 START_TEST(a_cycle_is_refused_with_its_path_and_nobody_beside_it)
 {
-	struct server server = probe_server(&c);
+	struct server server = ordered_server(&c);
 
 	options.on_event = note_event;
 	app_make();
-	add_probe_after(&a, NAMES("b"));
-	add_probe_after(&b, NAMES("a"));
+	add_ordered_after(&a, NAMES("b"));
+	add_ordered_after(&b, NAMES("a"));
 	ck_assert_refused(-ELOOP, "a", "comes after itself: a after b after a");
 	/* One comes after the cycle, one before it; it is of both kinds. */
 	app_make();
-	add_probe_after(&d, NAMES("a"));
-	add_probe_after(&a, NAMES("e", "b"));
-	add_probe_after(&b, NAMES("c"));
+	add_ordered_after(&d, NAMES("a"));
+	add_ordered_after(&a, NAMES("e", "b"));
+	add_ordered_after(&b, NAMES("c"));
 	add_after(&server, NULL, NAMES("e", "a"));
 	server.name = "e";
 	add(&server);
@@ -634,14 +665,14 @@ END_TEST
 /* A14: counted twice it would be waited for for ever. */
 START_TEST(a_name_given_twice_counts_once)
 {
-	struct server server = probe_server(&b);
+	struct server server = ordered_server(&b);
 
 	app_make();
 	ck_assert_int_eq(app_check(app, &result), 0);
 	ck_assert_int_eq(result.code, 0);
 	add_after(&server, NAMES("a", "a", "c"), NAMES("a", "c", "c"));
-	add_probe(&a);
-	add_probe(&c);
+	add_ordered(&a);
+	add_ordered(&c);
 	ck_assert_int_eq(app_check(app, &result), 0);
 	ck_assert_int_eq(app_check(app, &result), 0);
 	stop_when_up();
@@ -659,10 +690,10 @@ START_TEST(dependencies_are_copied)
 	const char *after[] = {name, NULL};
 
 	app_make();
-	add_probe_after(&b, after);
+	add_ordered_after(&b, after);
 	name[0] = '?';
 	after[0] = NULL;
-	add_probe(&a);
+	add_ordered(&a);
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
 	ck_assert_noted_in_order("start:a", "start:b", "stop:b", "stop:a");
@@ -675,7 +706,7 @@ START_TEST(a_dependency_whose_name_is_too_long_for_any_server_is_refused)
 {
 	const char *longest = "0123456789012345678901234567890";
 	const char *longer = "01234567890123456789012345678901";
-	struct server server = probe_server(&a);
+	struct server server = ordered_server(&a);
 
 	app_make();
 	server.after = NAMES(longer);
@@ -697,7 +728,7 @@ END_TEST
 
 START_TEST(policies_that_contradict_each_other_are_refused_with_words)
 {
-	struct server server = probe_server(&a);
+	struct server server = ordered_server(&a);
 
 	app_make();
 	server.restart.when = SERVER_RESTART_ALWAYS;
@@ -754,9 +785,9 @@ START_TEST(the_end_of_a_server_may_be_the_clean_end_of_the_app)
 
 	options.on_event = note_event;
 	app_make();
-	add_probe(&a);
+	add_ordered(&a);
 	add_after(&server, NAMES("a"), NULL);
-	add_probe_after(&b, NAMES("main"));
+	add_ordered_after(&b, NAMES("main"));
 	hook(APP_AFTER_START, go_hook, NULL);
 	ck_assert_int_eq(app_go(), 0);
 	ck_assert_str_eq(result.text, "");
@@ -776,9 +807,9 @@ START_TEST(the_end_of_a_one_shot_may_be_the_clean_end_of_the_app)
 
 	server.on_return = SERVER_STOPS_APP;
 	app_make();
-	add_probe(&a);
+	add_ordered(&a);
 	add_after(&server, NAMES("a"), NULL);
-	add_probe_after(&b, NAMES("main"));
+	add_ordered_after(&b, NAMES("main"));
 	ck_assert_int_eq(app_go(), 0);
 	ck_assert_noted_in_order("start:a", "done:main", "stop:main", "stop:a");
 	ck_assert_int_eq(noted("start:b"), noted("stop:b"));
@@ -795,7 +826,7 @@ START_TEST(a_server_that_may_end_the_app_and_fails_is_a_failure)
 	    .arg = &code};
 
 	app_make();
-	add_probe(&a);
+	add_ordered(&a);
 	add(&server);
 	hook(APP_AFTER_START, go_hook, NULL);
 	ck_assert_int_eq(app_go(), -EIO);
@@ -855,7 +886,7 @@ START_TEST(an_optional_server_that_fails_to_start_is_done_without)
 	options.on_event = note_event;
 	app_make();
 	add(&server);
-	add_probe(&b);
+	add_ordered(&b);
 	hook(APP_AFTER_START, look_at_ready, NULL);
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
@@ -887,7 +918,7 @@ START_TEST(an_optional_server_that_fails_while_it_runs_is_done_without)
 	options.event_arg = (void *)"a";
 	app_make();
 	add(&server);
-	add_probe(&b);
+	add_ordered(&b);
 	hook(APP_AFTER_START, go_hook, NULL);
 	ck_assert_int_eq(app_go(), 0);
 	ck_assert_uint_eq(error_count(), 0);
@@ -903,7 +934,7 @@ END_TEST
 START_TEST(what_needs_a_lost_one_and_is_optional_never_starts_and_is_lost)
 {
 	struct server server = failing("a");
-	struct server second = probe_server(&b), third = probe_server(&c);
+	struct server second = ordered_server(&b), third = ordered_server(&c);
 
 	server.optional = second.optional = third.optional = true;
 	options.on_event = note_event;
@@ -911,7 +942,7 @@ START_TEST(what_needs_a_lost_one_and_is_optional_never_starts_and_is_lost)
 	add_after(&third, NAMES("b"), NULL);
 	add_after(&second, NAMES("d", "a"), NULL);
 	add(&server);
-	add_probe(&d);
+	add_ordered(&d);
 	hook(APP_AFTER_START, look_at_ready, NULL);
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
@@ -961,14 +992,14 @@ static int note_status(struct context *ctx, void *arg)
 /* A14 */
 START_TEST(what_needs_a_lost_one_and_runs_is_stopped_and_lost)
 {
-	struct server second = probe_server(&b), third = probe_server(&c);
+	struct server second = ordered_server(&b), third = ordered_server(&c);
 	char word[32];
 
 	make_losing("a");
 	second.optional = third.optional = true;
 	add_after(&second, NAMES("a"), NULL);
 	add_after(&third, NAMES("b"), NULL);
-	add_probe(&d);
+	add_ordered(&d);
 	hook(APP_BEFORE_STOP, note_status, NULL);
 	ck_assert_int_eq(app_go(), 0);
 	ck_assert_uint_eq(error_count(), 0);
@@ -987,7 +1018,7 @@ END_TEST
 /* A14: those that need it go first, however they do. */
 START_TEST(those_that_are_lost_together_stop_in_order)
 {
-	struct server second = probe_server(&b), third = probe_server(&c);
+	struct server second = ordered_server(&b), third = ordered_server(&c);
 
 	make_losing("a");
 	second.optional = third.optional = true;
@@ -1004,8 +1035,8 @@ END_TEST
 START_TEST(what_needs_a_lost_one_and_is_not_optional_ends_the_app)
 {
 	make_losing("nobody");
-	add_probe_after(&b, NAMES("a"));
-	add_probe(&d);
+	add_ordered_after(&b, NAMES("a"));
+	add_ordered(&d);
 	ck_assert_int_eq(app_go(), -ENOTCONN);
 	ck_assert_str_eq(result.origin, "b");
 	ck_assert_str_eq(result.text, "needs a, which has failed for good");
@@ -1024,7 +1055,7 @@ START_TEST(what_needs_a_lost_one_and_is_not_optional_is_not_started)
 
 	server.optional = true;
 	app_make();
-	add_probe_after(&b, NAMES("a"));
+	add_ordered_after(&b, NAMES("a"));
 	add(&server);
 	ck_assert_int_eq(app_go(), -ENOTCONN);
 	ck_assert_str_eq(result.origin, "b");
@@ -1037,7 +1068,7 @@ END_TEST
 /* A14: of two ways to be named the stronger one counts. */
 START_TEST(one_that_is_wanted_and_needed_is_needed)
 {
-	struct server server = failing("a"), second = probe_server(&b);
+	struct server server = failing("a"), second = ordered_server(&b);
 
 	server.optional = true;
 	app_make();
@@ -1074,7 +1105,7 @@ START_TEST(what_wants_one_that_is_lost_starts_when_it_is)
 	    .stop = late_stop,
 	    .notifies = true,
 	    .optional = true};
-	struct server second = probe_server(&b);
+	struct server second = ordered_server(&b);
 
 	options.on_event = note_event;
 	app_make();
@@ -1091,11 +1122,12 @@ END_TEST
 /* A14 */
 START_TEST(what_wants_another_starts_when_it_is_ready_and_stops_before_it)
 {
-	struct server server = probe_server(&a), second = probe_server(&b);
+	struct server server = ordered_server(&a), second = ordered_server(&b);
 
 	server.start = late_ready;
 	server.notifies = true;
 	second.start = late_start;
+	second.notifies = false;
 	second.stop = note_stop;
 	second.arg = (void *)"b";
 	app_make();
@@ -1116,7 +1148,7 @@ END_TEST
 /* A14 */
 START_TEST(what_wants_one_that_is_lost_while_both_run_goes_on)
 {
-	struct server second = probe_server(&b);
+	struct server second = ordered_server(&b);
 
 	make_losing("a");
 	add_after(&second, NULL, NAMES("a"));
@@ -1172,8 +1204,8 @@ START_TEST(what_runs_goes_on_while_one_that_it_needs_starts_again)
 	server.restart = at_once;
 	options.on_event = note_event;
 	app_make();
-	add_probe_after(&b, NAMES("a"));
-	add_probe_after(&c, NAMES("a", "gate"));
+	add_ordered_after(&b, NAMES("a"));
+	add_ordered_after(&c, NAMES("a", "gate"));
 	add(&server);
 	add(&gate);
 	stop_when_up();
@@ -1195,13 +1227,13 @@ static int fail_before_ready(struct context *ctx, void *arg)
 	}
 	note("ready");
 	server_ready(ctx);
-	return probe_start(ctx, arg);
+	return start_and_tell(ctx, arg);
 }
 
 /* A14 */
 START_TEST(what_waits_goes_on_waiting_while_one_that_it_needs_starts_again)
 {
-	struct server server = probe_server(&a), second = probe_server(&c);
+	struct server server = ordered_server(&a), second = ordered_server(&c);
 
 	server.start = fail_before_ready;
 	server.stop = return_0;
@@ -1209,7 +1241,7 @@ START_TEST(what_waits_goes_on_waiting_while_one_that_it_needs_starts_again)
 	server.notifies = true;
 	a.blocks = false;
 	app_make();
-	add_probe_after(&b, NAMES("a"));
+	add_ordered_after(&b, NAMES("a"));
 	add_after(&second, NULL, NAMES("a"));
 	add(&server);
 	stop_when_up();
@@ -1288,7 +1320,7 @@ START_TEST(nothing_starts_on_one_that_is_about_to_be_stopped)
 	    .start = count_a_start,
 	    .notifies = true};
 	struct server second = {.name = "b", .start = count_b_start};
-	struct server third = probe_server(&c);
+	struct server third = ordered_server(&c);
 
 	limit_patience();
 	third.stop = stop_after_b;
@@ -1362,7 +1394,7 @@ START_TEST(one_that_is_about_to_stop_and_loses_what_it_needs_still_stops)
 	    .stop = stop_z,
 	    .optional = true,
 	    .arg = &c_stops};
-	struct server second = probe_server(&b);
+	struct server second = ordered_server(&b);
 
 	limit_patience();
 	options.on_event = hold_up_the_loop;
@@ -1440,6 +1472,7 @@ static void add_one(int i, const char *const *after)
 	add(&(struct server){.name = many_names[i],
 	    .start = start_one,
 	    .stop = stop_one,
+	    .oneshot = true, /* ready when it has written its time */
 	    .after = after,
 	    .arg = &numbers[i]});
 }
@@ -1620,7 +1653,7 @@ START_TEST(a_stop_timeout_of_its_own_lets_go_of_what_comes_before)
 	    .stop_timeout_ms = 50};
 
 	app_make();
-	add_probe(&a);
+	add_ordered(&a);
 	add_after(&server, NAMES("a"), NULL);
 	hook(APP_AFTER_START, stop_and_time, NULL);
 	ck_assert_int_eq(app_go(), -ETIMEDOUT);
@@ -1629,6 +1662,32 @@ START_TEST(a_stop_timeout_of_its_own_lets_go_of_what_comes_before)
 	ck_assert_int_ge(kit_now_ms(), request_ms + 50);
 	ck_assert_int_lt(kit_now_ms(), request_ms + LONG_MS);
 	ck_assert_noted_in_order("stop:b", "deadline:b", "stop:a", "end:a");
+	app_free(&app);
+}
+END_TEST
+
+static int64_t stop_deadline_ms;
+
+static int note_deadline(struct context *ctx, void *arg)
+{
+	(void)arg;
+	return context_deadline(ctx, &stop_deadline_ms) ? 0 : -EINVAL;
+}
+
+/* A15: a server cannot have more time than there is. */
+START_TEST(the_time_of_the_app_is_the_upper_bound_of_a_servers)
+{
+	struct server server = {.name = "a",
+	    .start = return_0,
+	    .stop = note_deadline,
+	    .stop_timeout_ms = 1000 * LONG_MS};
+
+	app_make();
+	add(&server);
+	hook(APP_AFTER_START, stop_and_time, NULL);
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_int_ge(stop_deadline_ms, request_ms + LONG_MS);
+	ck_assert_int_lt(stop_deadline_ms, request_ms + 10 * LONG_MS);
 	app_free(&app);
 }
 END_TEST
@@ -1655,7 +1714,7 @@ static int time_a_stop(struct context *ctx, void *arg)
 /* A9, A15: it may ignore its own time, but not the app's. */
 START_TEST(one_that_ignores_its_own_stop_timeout_holds_others_to_the_apps)
 {
-	struct server first = probe_server(&a);
+	struct server first = ordered_server(&a);
 	struct server server = {.name = "b",
 	    .start = return_0,
 	    .stop = stop_b_after_a,
@@ -1770,6 +1829,7 @@ int main(void)
 	    twelve_stops_of_300_ms_take_about_300_ms,
 	    at_the_deadline_all_that_waits_for_its_turn_is_stopped_at_once,
 	    a_stop_timeout_of_its_own_lets_go_of_what_comes_before,
+	    the_time_of_the_app_is_the_upper_bound_of_a_servers,
 	    one_that_ignores_its_own_stop_timeout_holds_others_to_the_apps,
 	    a_chain_whose_stops_hang_ends_the_process_after_the_grace);
 	return suite_run(suite);
