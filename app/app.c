@@ -8,6 +8,7 @@
 
 #include "app/internal.h"
 #include "errgroup/clock.h"
+#include "errgroup/error_thread.h"
 
 const char app_key;
 
@@ -329,10 +330,23 @@ int app_add_server(struct app *app, const struct server *server)
 
 int app_check(const struct app *app, struct error *err)
 {
+	struct app *locked = (struct app *)app;
 	struct error ignored;
+	bool ran;
 
+	if (!err)
+		err = &ignored;
+	pthread_mutex_lock(&locked->lock);
+	ran = app->ran;
+	pthread_mutex_unlock(&locked->lock);
+	if (ran) {
+		error_set(-EALREADY, "app_run has checked it");
+		*err = error_of(-EALREADY);
+		error_origin(err, "app");
+		return -EALREADY;
+	}
 	/* Only what order_use would put in force is written to. */
-	return order_make((struct units *)&app->units, err ? err : &ignored);
+	return order_make(&locked->units, err);
 }
 
 int app_add_hook(struct app *app, enum app_phase phase, task_fn *fn, void *arg)

@@ -231,9 +231,9 @@ int app_add_hook(struct app *app, enum app_phase phase, task_fn *fn, void *arg);
 
 /*
  * Whether the servers' dependencies hold: 0, -ENOENT for a name that no server
- * has, -ELOOP for a cycle, -ENOMEM. *err (may be NULL) has the server as origin
- * and the words, with the path of the cycle. app_run does the same before
- * anything starts. Before app_run.
+ * has, -ELOOP for a cycle, -ENOMEM; -EALREADY once app_run was called, which does
+ * the same before anything starts. *err (may be NULL) has the server as origin
+ * and the words, with the path of the cycle.
  */
 int app_check(const struct app *app, struct error *err);
 

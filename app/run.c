@@ -547,7 +547,7 @@ static int make_group(struct app *app)
 /* Before anything starts, or any hook runs. */
 static int check_order(struct app *app, struct error *err)
 {
-	int ret = app_check(app, err);
+	int ret = order_make(&app->units, err);
 
 	if (ret == -ENOENT || ret == -ELOOP) {
 		pthread_mutex_lock(&app->lock);

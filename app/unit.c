@@ -249,9 +249,7 @@ static void count_users(struct unit *unit, bool was_ready, bool was_settled)
 
 		if (before != after)
 			link->unit->unmet += after ? (size_t)-1 : 1;
-		if (link->need && unit_is_lost(unit))
-			link->unit->bereft = true;
-		if (!link->unit->unmet || link->unit->bereft)
+		if (!link->unit->unmet)
 			unit_queue(link->unit);
 	}
 }
@@ -288,7 +286,9 @@ static void count(struct unit *unit, enum unit_state before)
 static void publish(struct unit *unit, enum unit_state before)
 {
 	struct server_status *status = &unit->status;
-	enum server_state shown = lifecycle_shown(unit->state);
+	/* What was lost remains so when all stops. */
+	enum server_state shown =
+	    before == UNIT_LOST ? SERVER_LOST : lifecycle_shown(unit->state);
 	bool settled = unit_is_settled(unit);
 	int64_t now_ms = clock_ms();
 

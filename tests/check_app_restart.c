@@ -1610,7 +1610,7 @@ static atomic_uint random_state;
 
 static unsigned random_of(unsigned n)
 {
-	unsigned x = random_state += 0x9e3779b9u;
+	unsigned x = atomic_fetch_add(&random_state, 0x9e3779b9u);
 
 	x = (x ^ x >> 16) * 0x85ebca6bu;
 	x = (x ^ x >> 13) * 0xc2b2ae35u;

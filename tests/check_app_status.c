@@ -369,7 +369,7 @@ START_TEST(an_optional_server_that_is_lost_does_not_count)
 	ck_assert_int_eq(noted("lost:failing"), 1);
 	/* The other one may be lost before the app is ready, or after. */
 	ck_assert_ready_events(noted("app-ready"));
-	ck_assert_state("failing", SERVER_STOPPED);
+	ck_assert_state("failing", SERVER_LOST);
 	ck_assert_uint_eq(error_count(), 0);
 	app_free(&app);
 }
