@@ -197,7 +197,8 @@ struct app_options { /* zero is the default everywhere */
 	int reload_signal, report_signal;
 	/*
 	 * Told of each transition, in order, on the thread of app_run. Signals
-	 * and deadlines wait while it runs.
+	 * and deadlines wait while it runs. NULL: only reports, and what is
+	 * stuck, are told, as lines on standard error.
 	 */
 	void (*on_event)(const struct app_event *event, void *arg);
 	void *event_arg; /* borrowed until app_run has returned */

@@ -616,7 +616,7 @@ void reload_finish(struct app *app)
 	change_config(app, reload);
 	pthread_mutex_lock(&app->lock);
 	app->status.reloads++;
-	app->status.reload_error.code = 0;
+	app->status.reload_error = (struct error){0};
 	pthread_mutex_unlock(&app->lock);
 	report_event(app, APP_EVENT_RELOADED, NULL,
 	    clock_ms() - reload->begin_ms, NULL);

@@ -78,10 +78,29 @@ int report_code(struct app *app, struct unit *unit, const char *origin,
 	return code;
 }
 
+/*
+ * A process that ends by force, and a report that was asked for, say so also if
+ * the program hears no events.
+ */
+static void tell_stderr(const struct app_event *event)
+{
+	const char *text = event->error ? event->error->text : event->text;
+
+	if (text &&
+	    (event->type == APP_EVENT_STUCK || event->type == APP_EVENT_REPORT))
+		dprintf(STDERR_FILENO, "%s: %s\n",
+		    event->server  ? event->server
+		    : event->error ? event->error->origin
+				   : "app",
+		    text);
+}
+
 static void tell(struct app *app, struct app_event *event)
 {
-	if (!app->on_event)
+	if (!app->on_event) {
+		tell_stderr(event);
 		return;
+	}
 	event->state = app->state;
 	clock_gettime(CLOCK_REALTIME, &event->time);
 	app->on_event(event, app->event_arg);
@@ -420,12 +439,19 @@ void report_other_threads(struct app *app, bool deep)
 
 void report_all(struct app *app)
 {
-	char since[32];
+	size_t ready = 0, lost = 0;
+	char since[32], also[40] = "";
 
-	report_line(app, NULL, "%s for %s, %sready: %zu of %zu servers",
+	for (size_t i = 0; i < app->units.count; i++) {
+		ready += lifecycle_is_ready(app->units.all[i]->state);
+		lost += unit_is_lost(app->units.all[i]);
+	}
+	if (lost)
+		snprintf(also, sizeof(also), ", %zu lost", lost);
+	report_line(app, NULL, "%s for %s, %sready; %zu of %zu servers ready%s",
 	    app_state_name(app->state),
 	    report_duration(clock_ms() - app->state_ms, since),
-	    app->ready ? "" : "not ", app->settled_count, app->units.count);
+	    app->ready ? "" : "not ", ready, app->units.count, also);
 	for (size_t i = 0; i < app->units.count; i++)
 		report_unit(app->units.all[i]);
 	for (int i = 0; i < STATES; i++)

@@ -305,6 +305,9 @@ static int64_t deadline_of(const struct app *app, enum app_state state)
 			   ? earlier(deadline_ms, app->stop_deadline_ms)
 			   : deadline_ms;
 	own_ms = app->stop_deadline_ms;
+	/* The servers are to have time left to stop in order. */
+	if (state == APP_STATE_DEREGISTERING && own_ms < INT64_MAX)
+		own_ms -= (own_ms - clock_ms()) / 2;
 	if (own_ms < clock_deadline_ms(SLACK_MS))
 		own_ms = clock_deadline_ms(SLACK_MS);
 	return earlier(own_ms, deadline_ms);

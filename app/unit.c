@@ -580,26 +580,22 @@ static void set_stop_deadline(struct unit *unit, int64_t deadline_ms)
 {
 	struct unit_run *run = &unit->run;
 
+	/* Others may have used up the time: a moment is there for each. */
+	if (deadline_ms < run->stop_ms + SLACK_MS)
+		deadline_ms = run->stop_ms + SLACK_MS;
 	pthread_mutex_lock(&unit->app->lock);
 	run->stop_deadline_ms = deadline_ms;
 	pthread_mutex_unlock(&unit->app->lock);
 	run->late_ms = deadline_ms;
-	/* Others may have used up the time: it is not late for that alone. */
-	if (run->late_ms <= run->stop_ms)
-		run->late_ms = run->stop_ms + SLACK_MS;
-	run->stuck_ms = add_ms(run->late_ms, GRACE_MS);
-	loop_arm(&unit->app->loop, run->late_ms);
+	run->stuck_ms = add_ms(deadline_ms, GRACE_MS);
+	loop_arm(&unit->app->loop, deadline_ms);
 }
 
 void unit_stop(struct unit *unit)
 {
-	struct unit_run *run = &unit->run;
-
-	run->stop_ms = clock_ms();
+	unit->run.stop_ms = clock_ms();
 	set_stop_deadline(unit, stop_deadline(unit));
 	apply(unit, UNIT_STOP);
-	if (run->ctx && run->stop_deadline_ms <= run->stop_ms)
-		context_cancel(run->ctx, NULL);
 }
 
 void unit_leave(struct unit *unit)

@@ -172,7 +172,10 @@ enum server_reload {
 };
 enum server_reload server_reload_phase(const struct context *ctx);
 
-/* What the program's reload function has read (app_reload_config), or NULL. */
+/*
+ * What the program's reload function has read (app_reload_config), or NULL. In
+ * a call of server.reload only: a new server finds its configuration in its arg.
+ */
 void *server_reload_config(const struct context *ctx);
 
 /* The name of the server that was given ctx, or NULL. Lives as its app. */

@@ -315,7 +315,8 @@ static void check_app(struct appfile *file, const struct appfile *in_force)
 	if (!file->count && !count_errors(file))
 		config_refuse(file->config, "app", 0, NULL,
 		    "no server to run: add a section [server:NAME]");
-	if (!in_force)
+	/* What cannot be read at all differs in everything. */
+	if (!in_force || count_errors(file))
 		return;
 	for (const struct config_field *field = app_fields; field->key; field++)
 		for (size_t i = 0; lasting[i]; i++)

@@ -38,7 +38,7 @@ static char *endpoints(const struct instance *instance)
 	return NULL;
 }
 
-static int run_child(struct context *ctx, struct exec *exec)
+static int run_child(struct context *ctx, struct exec *exec, const char *key)
 {
 	static const int no_signals[] = {0};
 	const struct app_options options = {.parent = ctx,
@@ -57,17 +57,20 @@ static int run_child(struct context *ctx, struct exec *exec)
 	ret = app_add_server(app, &server);
 	if (!ret)
 		ret = app_run(app, &err);
-	/* Cut off it may have stopped in order: it was not done for all that. */
-	if (!ret)
-		ret = context_err(ctx);
-	if (err.code)
-		error_set(ret, "%s", err.text);
+	/* Cut off it may have ended in order: it was not done for all that. */
+	if (context_err(ctx))
+		ret = error_set(context_err(ctx), "%s: killed, as it %s", key,
+		    context_err(ctx) == -ETIMEDOUT
+			? "was not done in register_timeout"
+			: "has no time left");
+	else if (err.code)
+		error_set(ret, "%s: %s", key, err.text);
 	app_free(&app);
 	return ret;
 }
 
 static int run(struct context *ctx, const struct instance *instance,
-    const char *command)
+    const char *key, const char *command)
 {
 	char *env[] = {variable("CRATOS_ID", instance->id),
 	    variable("CRATOS_NAME", instance->name),
@@ -81,7 +84,7 @@ static int run(struct context *ctx, const struct instance *instance,
 
 	if (env[0] && env[1] && env[2] && env[3]) {
 		exec = exec_new(&options);
-		ret = exec ? run_child(ctx, exec) : -errno;
+		ret = exec ? run_child(ctx, exec, key) : -errno;
 	}
 	exec_free(&exec);
 	for (int i = 0; i < 4; i++)
@@ -94,7 +97,7 @@ static int register_instance(struct context *ctx,
 {
 	const struct commands *commands = arg;
 
-	return run(ctx, instance, commands->register_command);
+	return run(ctx, instance, "register", commands->register_command);
 }
 
 static int deregister_instance(struct context *ctx,
@@ -102,7 +105,7 @@ static int deregister_instance(struct context *ctx,
 {
 	const struct commands *commands = arg;
 
-	return run(ctx, instance, commands->deregister_command);
+	return run(ctx, instance, "deregister", commands->deregister_command);
 }
 
 int commands_init(struct commands *commands, const struct app_keys *keys)

@@ -38,8 +38,24 @@ int reloader_read(struct reloader *reloader, struct app_reload *reload)
 	return appfile_change(&reloader->next, &reloader->file, reload);
 }
 
+/* What has been seen of the servers that stay. */
+static void take_over(struct appfile *next, const struct appfile *file)
+{
+	for (size_t i = 0; i < next->count; i++) {
+		struct appfile_server *server = &next->servers[i];
+		const struct appfile_server *old =
+		    appfile_find(file, server->name);
+
+		if (!old || server->given)
+			continue;
+		server->has_ended = old->has_ended;
+		server->stop_is_told = old->stop_is_told;
+	}
+}
+
 void reloader_use(struct reloader *reloader)
 {
+	take_over(&reloader->next, &reloader->file);
 	appfile_free(&reloader->file);
 	reloader->file = reloader->next;
 	reloader->next = (struct appfile){0};

@@ -34,7 +34,7 @@ one_that_fails_stops_the_app() {
 	app_with "$fickle" "$deregister"
 	run "$cratos" run "$work/app.ini"
 	is 'exit status' "$status" 1
-	has "$work/err" 'registrar: exited with status 1'
+	has "$work/err" 'registrar: register: exited with status 1'
 	is 'how often' "$(grep -c up "$work/notes")" 1
 	lacks "$work/notes" 'down'
 }
@@ -81,7 +81,9 @@ one_that_hangs_is_killed_and_does_not_keep_the_app_from_stopping() {
 	app_with 'register = sleep 1000' 'register_policy = retry-beside' \
 		'register_timeout = 200ms' 'register_delay = 20ms'
 	start_app || return
-	wait_for_line "$work/app.err" 'registrar: .*tried again in' || return
+	wait_for_line "$work/app.err" \
+		'register: killed, as it was not done in register_timeout' ||
+		return
 	stop_app TERM
 	is 'exit status' "$status" 0
 }
