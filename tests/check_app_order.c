@@ -586,13 +586,23 @@ START_TEST(a_cycle_is_refused_with_its_path_and_nobody_beside_it)
 }
 END_TEST
 
+/* In so many digits. */
+static void write_number(char *text, int digits, int number)
+{
+	text[digits] = '\0';
+	while (digits--) {
+		text[digits] = (char)('0' + number % 10);
+		number /= 10;
+	}
+}
+
 /* n servers, each after the one before it; the first after the last. */
 static void add_ring(int n, int length)
 {
 	static char names[10000][32];
 
 	for (int i = 0; i < n; i++)
-		snprintf(names[i], sizeof(names[i]), "%0*d", length, i);
+		write_number(names[i], length, i);
 	for (int i = 0; i < n; i++) {
 		struct server server = {.name = names[i], .start = return_0};
 
