@@ -5,7 +5,7 @@
 
 /* ---- building ---- */
 
-/* A20 */
+/* A17, A20 */
 START_TEST(an_app_copies_its_options)
 {
 	char id[] = "id", name[] = "name", version[] = "1";
@@ -281,6 +281,28 @@ static int up_hook(struct context *ctx, void *arg)
 	event_set(&up);
 	return 0;
 }
+
+/* A2: with nothing that serves it is as up as with what does */
+START_TEST(an_app_whose_servers_have_all_returned_0_goes_on_until_its_stop)
+{
+	struct probe probes[] = {PROBE(.name = "a"), PROBE(.name = "b")};
+
+	options.on_event = note_event;
+	app_make();
+	for (int i = 0; i < 2; i++) {
+		struct server server = probe_server(&probes[i]);
+
+		server.notifies = true; /* so that up is after its return */
+		add(&server);
+	}
+	hook(APP_AFTER_START, up_hook, NULL);
+	stop_when_up();
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_noted_in_order("returned:a", "up", "stopping:a");
+	ck_assert_noted_in_order("returned:b", "up", "stopping:b");
+	app_free(&app);
+}
+END_TEST
 
 /* Waits for what is not to come, to give it the chance. */
 static int notify_late(struct context *ctx, void *arg)
@@ -633,6 +655,31 @@ START_TEST(a_late_endpoint_is_asked_again_and_registered)
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
 	ck_assert_journal("asked of-it asked register:tcp://127.0.0.1:7");
+	app_free(&app);
+}
+END_TEST
+
+/* A17: what becomes known later is in another one */
+START_TEST(an_instance_that_was_read_never_changes)
+{
+	const struct registrar registrar = {endpoints_register, NULL, NULL};
+	int questions = 1;
+	struct server server = {.name = "a",
+	    .start = endpoints_task,
+	    .endpoint = endpoint,
+	    .arg = &questions};
+	const struct instance *first;
+
+	options.registrar = &registrar;
+	options.name = "app";
+	app_make();
+	first = app_instance(app);
+	add(&server);
+	stop_when_up();
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_str_eq(app_instance(app)->endpoints[0], "tcp://127.0.0.1:7");
+	ck_assert_ptr_null(first->endpoints[0]);
+	ck_assert_str_eq(first->name, "app");
 	app_free(&app);
 }
 END_TEST
@@ -1326,6 +1373,7 @@ int main(void)
 	    an_app_goes_up_and_down_in_the_order_of_kratos,
 	    events_tell_each_transition_in_order);
 	SUITE_ADD(suite, "start", a_start_that_returns_0_does_not_end_the_app,
+	    an_app_whose_servers_have_all_returned_0_goes_on_until_its_stop,
 	    after_start_hooks_and_registration_wait_for_all_to_be_ready,
 	    a_server_that_notifies_is_ready_when_its_start_returns_0,
 	    a_start_timeout_names_the_servers_that_are_not_ready,
@@ -1337,6 +1385,7 @@ int main(void)
 	SUITE_ADD(suite, "instance", the_id_is_a_random_uuid,
 	    endpoints_are_known_before_anything_runs,
 	    a_late_endpoint_is_asked_again_and_registered,
+	    an_instance_that_was_read_never_changes,
 	    endpoints_of_the_options_replace_those_of_the_servers,
 	    a_failing_endpoint_ends_the_app_before_anything_starts);
 	SUITE_ADD(suite, "registrar",

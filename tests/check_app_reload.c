@@ -909,6 +909,46 @@ START_TEST(a_new_server_whose_endpoint_fails_has_failed)
 }
 END_TEST
 
+/* Its start comes after this, on the same thread. */
+static int endpoint_in_a_stop(void *arg, char *url, size_t size)
+{
+	struct state_want want = {"b", SERVER_STOPPING};
+
+	app_stop(app);
+	note(event_poll(is_in_state, &want) ? "to-stop" : "early");
+	return a_endpoint(arg, url, size);
+}
+
+static int count_stop(struct context *ctx, void *arg)
+{
+	struct subject *subject = arg;
+
+	(void)ctx;
+	subject->stops++;
+	return 0;
+}
+
+/* A13: and what was not called before the stop is not called any more */
+START_TEST(a_server_that_is_to_stop_before_its_start_is_called_is_not_stopped)
+{
+	struct subject a = SUBJECT(.name = "a"), b = SUBJECT(.name = "b");
+
+	setup();
+	add_subject(&a);
+	plans[0].ops[0] = op_add(&b);
+	plans[0].ops[0].server.endpoint = endpoint_in_a_stop;
+	plans[0].ops[0].server.stop = count_stop;
+	run_up();
+	app_reload(app);
+	ck_assert_int_eq(run_join(), 0);
+	ck_assert_int_eq(noted("to-stop"), 1);
+	app_free(&app);
+	ck_assert_int_eq(b.starts, 0);
+	ck_assert_int_eq(b.stops, 0);
+	ck_assert_int_eq(a.stops, 1);
+}
+END_TEST
+
 START_TEST(a_change_that_cannot_be_made_is_the_callers_still)
 {
 	static const char long_name[] = "a-name-of-more-than-thirty-one-bytes";
@@ -2459,6 +2499,7 @@ int main(void)
 	    an_app_is_ready_again_when_its_new_servers_are,
 	    the_instance_is_as_before_though_its_servers_are_gone,
 	    a_new_server_whose_endpoint_fails_has_failed,
+	    a_server_that_is_to_stop_before_its_start_is_called_is_not_stopped,
 	    a_change_that_cannot_be_made_is_the_callers_still,
 	    a_server_is_changed_once_in_a_reload,
 	    a_reload_changes_the_times_to_stop_and_to_drain);

@@ -635,9 +635,11 @@ static void check_hanging(struct child *child, int i)
 	child_until(child, hangs[i].thread);
 	ck_assert_msg(strstr(child->line, place), "no %s in %s", place,
 	    child->line);
-	/* And the stack, from the inside. */
-	ck_assert(child_next(child));
-	ck_assert_ptr_nonnull(strstr(child->line, "|  #0 "));
+	/* And the stack, from the inside; see where.h for the exception. */
+	if (!is_emulated()) {
+		ck_assert(child_next(child));
+		ck_assert_ptr_nonnull(strstr(child->line, "|  #0 "));
+	}
 	ck_assert_exit(child, 124);
 }
 
@@ -698,6 +700,18 @@ static bool release(void)
 	       event_poll(is_alone, NULL);
 }
 
+/*
+ * What is left behind is never freed: its threads may use it yet. The pointer
+ * tells whoever looks for leaks that this is not one.
+ */
+static const struct app *volatile left_behind;
+
+static void free_left_behind(void)
+{
+	left_behind = app;
+	app_free(&app);
+}
+
 static int run_and_return(void)
 {
 	int status, code;
@@ -718,7 +732,7 @@ static int run_and_return(void)
 	if (!release())
 		return 95;
 	tell("errors %s", before && error_count() == before ? "kept" : "grow");
-	app_free(&app);
+	free_left_behind();
 	tell(app ? "there" : "freed");
 	return 0;
 }
@@ -763,7 +777,7 @@ static int run_free_and_release(void)
 	build_hanging();
 	if (app_run(app, &result) != -ETIMEDOUT)
 		return 1;
-	app_free(&app);
+	free_left_behind();
 	/* It goes on with what it was given. */
 	if (!release())
 		return 2;
@@ -830,7 +844,7 @@ static int run_and_fail_late(void)
 		return 3;
 	if (app_errors(app, &after) != errors || after != before)
 		return 4;
-	app_free(&app);
+	free_left_behind();
 	return 0;
 }
 

@@ -1,7 +1,9 @@
 /* Signals: at any instant, on any thread, once or twice. */
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "tests/app_kit.h"
 
@@ -114,6 +116,27 @@ START_TEST(an_app_without_servers_runs_hooks_and_waits_for_a_signal)
 }
 END_TEST
 
+static int run_nothing(void)
+{
+	options.on_event = tell_event;
+	app_make();
+	return app_go() ? 1 : 0;
+}
+
+/* A16: the signal is the next thing that happens to it */
+START_TEST(an_app_without_servers_runs_until_a_signal_comes)
+{
+	struct child child;
+
+	child_start(&child, run_nothing);
+	child_until(&child, "state:running");
+	kill(child.pid, SIGTERM);
+	ck_assert(child_next(&child));
+	ck_assert_str_eq(child.line, "signal:15");
+	ck_assert_exit(&child, 0);
+}
+END_TEST
+
 /* A7: one that came before, while the caller had it blocked */
 START_TEST(a_signal_that_is_pending_before_the_run_is_obeyed)
 {
@@ -135,6 +158,55 @@ START_TEST(a_signal_that_is_pending_before_the_run_is_obeyed)
 }
 END_TEST
 
+static bool raises_first;
+
+/* Instead of the C library's: app_run makes its loop before all else. */
+int epoll_create1(int flags)
+{
+	if (raises_first)
+		kill(getpid(), SIGTERM);
+	return (int)syscall(SYS_epoll_create1, flags);
+}
+
+/* A7: nothing of the app is there yet but its mask */
+START_TEST(a_signal_in_the_first_moment_of_app_run_is_obeyed)
+{
+	options.on_event = note_event;
+	app_make();
+	add_probe(&a);
+	hook(APP_BEFORE_START, note_hook, "before-start");
+	raises_first = true;
+	ck_assert_int_eq(app_go(), 0);
+	raises_first = false;
+	ck_assert_noted_in_order("signal:15", "state:before-stop-hooks");
+	ck_assert_int_eq(noted("state:before-start-hooks"), 0);
+	ck_assert_int_eq(noted("before-start"), 0);
+	ck_assert_int_eq(noted("start:a"), 0);
+	app_free(&app);
+}
+END_TEST
+
+static void raise_when_done(const struct app_event *event, void *arg)
+{
+	note_event(event, arg);
+	if (event->type == APP_EVENT_STATE && event->state == APP_STATE_DONE)
+		kill(getpid(), SIGTERM);
+}
+
+/* A7: the loop takes no signal any more, and the default action would kill */
+START_TEST(a_signal_in_the_last_moment_of_app_run_is_dropped)
+{
+	options.on_event = raise_when_done;
+	app_make();
+	add_probe(&a);
+	stop_when_up();
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_int_eq(noted("state:done"), 1);
+	ck_assert_int_eq(noted("signal:15"), 0);
+	app_free(&app);
+}
+END_TEST
+
 static int raise_and_wait(struct context *ctx, void *arg)
 {
 	(void)arg;
@@ -148,6 +220,26 @@ START_TEST(a_signal_during_before_start_hooks_cuts_them_short)
 	app_make();
 	add_probe(&a);
 	hook(APP_BEFORE_START, raise_and_wait, NULL);
+	hook(APP_BEFORE_START, note_hook, "second");
+	hook(APP_AFTER_STOP, note_hook, "after-stop");
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_journal("after-stop");
+	app_free(&app);
+}
+END_TEST
+
+static int raise_and_finish(struct context *ctx, void *arg)
+{
+	raise_and_wait(ctx, arg);
+	return 0;
+}
+
+/* A7: also if the one that was cut short says nothing of it */
+START_TEST(no_before_start_hook_begins_after_a_signal)
+{
+	app_make();
+	add_probe(&a);
+	hook(APP_BEFORE_START, raise_and_finish, NULL);
 	hook(APP_BEFORE_START, note_hook, "second");
 	hook(APP_AFTER_STOP, note_hook, "after-stop");
 	ck_assert_int_eq(app_go(), 0);
@@ -670,8 +762,12 @@ int main(void)
 	    signals_that_are_not_on_the_list_are_left_alone,
 	    an_empty_list_is_no_signals,
 	    an_app_without_servers_runs_hooks_and_waits_for_a_signal,
+	    an_app_without_servers_runs_until_a_signal_comes,
 	    a_signal_that_is_pending_before_the_run_is_obeyed,
+	    a_signal_in_the_first_moment_of_app_run_is_obeyed,
+	    a_signal_in_the_last_moment_of_app_run_is_dropped,
 	    a_signal_during_before_start_hooks_cuts_them_short,
+	    no_before_start_hook_begins_after_a_signal,
 	    a_signal_during_start_stops_what_was_started,
 	    the_stop_signals_are_blocked_on_all_threads_of_the_app);
 	SUITE_ADD(suite, "any instant",

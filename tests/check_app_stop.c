@@ -174,6 +174,43 @@ START_TEST(app_stop_from_many_threads_is_one_stop)
 }
 END_TEST
 
+static pid_t run_tid;
+
+static void up_when_running(const struct app_event *event, void *arg)
+{
+	(void)arg;
+	if (event->type == APP_EVENT_STATE && event->state == APP_STATE_RUNNING)
+		event_set(&up);
+}
+
+static void *stop_when_idle(void *unused)
+{
+	event_wait(&up);
+	return event_poll(event_thread_sleeps, &run_tid) && !app_stop(app)
+		   ? unused
+		   : app;
+}
+
+/* A12: with nothing else that would make it look */
+START_TEST(app_stop_from_a_plain_thread_ends_an_app_that_waits)
+{
+	pthread_t thread;
+	void *outcome;
+
+	run_tid = gettid();
+	options.on_event = up_when_running;
+	app_make();
+	add_probe(&a);
+	ck_assert_int_eq(pthread_create(&thread, NULL, stop_when_idle, NULL),
+	    0);
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_int_eq(pthread_join(thread, &outcome), 0);
+	ck_assert_ptr_null(outcome);
+	ck_assert_noted_in_order("start:a", "stop:a", "end:a");
+	app_free(&app);
+}
+END_TEST
+
 static int cancel_hook(struct context *ctx, void *arg)
 {
 	const struct error *cause = arg;
@@ -453,6 +490,57 @@ START_TEST(there_is_one_clock_for_the_whole_stop)
 }
 END_TEST
 
+static int ok_register(struct context *ctx, const struct instance *instance,
+    void *arg)
+{
+	(void)ctx;
+	(void)instance;
+	(void)arg;
+	return 0;
+}
+
+static int note_deregister_deadline(struct context *ctx,
+    const struct instance *instance, void *arg)
+{
+	(void)instance;
+	return note_deadline(ctx, arg);
+}
+
+/* A15: whatever time the registrar has of its own */
+START_TEST(a_deregistration_has_no_longer_than_the_whole_stop)
+{
+	const struct registrar registrar = {ok_register,
+	    note_deregister_deadline, &deadlines[1]};
+
+	options.registrar = &registrar;
+	options.registrar_timeout_ms = 1000 * LONG_MS;
+	app_make();
+	stop_when_up();
+	hook(APP_BEFORE_STOP, note_deadline, &deadlines[0]);
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_int_gt(deadlines[1], 0);
+	ck_assert_int_le(deadlines[1], deadlines[0]);
+	app_free(&app);
+}
+END_TEST
+
+/* A15 */
+START_TEST(a_stop_has_10_s_if_the_options_do_not_say)
+{
+	int64_t begin_ms = kit_now_ms();
+
+	options.stop_timeout_ms = 0;
+	app_make();
+	stop_when_up();
+	hook(APP_BEFORE_STOP, note_deadline, &deadlines[0]);
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_int_ge(deadlines[0], begin_ms + 10000);
+	/* Half a millisecond is a whole one there and none here. */
+	ck_assert_int_le(deadlines[0], kit_now_ms() + 10000 + 1);
+	app_free(&app);
+}
+END_TEST
+
 static int64_t unregistered_ms, stopped_ms;
 
 static int time_hook(struct context *ctx, void *arg)
@@ -491,6 +579,35 @@ START_TEST(the_drain_delay_comes_before_the_stops_and_on_top_of_their_time)
 }
 END_TEST
 
+static int time_deregister(struct context *ctx, const struct instance *instance,
+    void *arg)
+{
+	(void)instance;
+	return time_hook(ctx, arg);
+}
+
+/* A19: it is for those who have not heard of it yet */
+START_TEST(the_drain_delay_comes_after_the_deregistration)
+{
+	const struct registrar registrar = {ok_register, time_deregister,
+	    &unregistered_ms};
+	struct server server = {.name = "a",
+	    .start = stop_and_do_nothing,
+	    .stop = time_hook,
+	    .arg = &stopped_ms};
+
+	options.registrar = &registrar;
+	options.drain_delay_ms = 100;
+	app_make();
+	add(&server);
+	stop_when_up();
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_int_gt(unregistered_ms, 0);
+	ck_assert_int_ge(stopped_ms - unregistered_ms, 100);
+	app_free(&app);
+}
+END_TEST
+
 /* A19: nobody relies on what was never announced */
 START_TEST(an_app_that_never_came_up_does_not_drain)
 {
@@ -522,15 +639,6 @@ START_TEST(the_longest_times_do_not_overflow)
 END_TEST
 
 /* ---- errors ---- */
-
-static int ok_register(struct context *ctx, const struct instance *instance,
-    void *arg)
-{
-	(void)ctx;
-	(void)instance;
-	(void)arg;
-	return 0;
-}
 
 static int fail_deregister(struct context *ctx, const struct instance *instance,
     void *arg)
@@ -603,6 +711,30 @@ START_TEST(with_no_error_before_the_first_one_in_stopping_is_the_result)
 	run_breaking_down(stop_hook, -EIO);
 	ck_assert_str_eq(result.origin, "before-stop hook");
 	ck_assert_uint_eq(error_count(), 5);
+	app_free(&app);
+}
+END_TEST
+
+static int recover_hook(struct context *ctx, void *arg)
+{
+	(void)ctx;
+	(void)arg;
+	error_set(-EIO, "of a first try");
+	return 0;
+}
+
+/* A10: the words of one hook are not those of the next */
+START_TEST(the_text_of_an_error_without_words_is_that_of_the_code)
+{
+	app_make();
+	hook(APP_AFTER_START, recover_hook, NULL);
+	hook(APP_AFTER_START, fail_hook, "failing");
+	hook(APP_BEFORE_STOP, fail_hook, "failing");
+	hook(APP_BEFORE_STOP, recover_hook, NULL);
+	ck_assert_int_eq(app_go(), -EIO);
+	ck_assert_uint_eq(error_count(), 2);
+	ck_assert_nth_error(0, "after-start hook", -EIO, strerror(EIO));
+	ck_assert_nth_error(1, "before-stop hook", -EIO, strerror(EIO));
 	app_free(&app);
 }
 END_TEST
@@ -978,6 +1110,7 @@ int main(void)
 	    app_stop_in_a_hook_ends_the_way_up,
 	    app_stop_before_app_run_runs_nothing,
 	    app_stop_from_many_threads_is_one_stop,
+	    app_stop_from_a_plain_thread_ends_an_app_that_waits,
 	    a_parent_that_is_plainly_cancelled_is_a_clean_end,
 	    a_parents_cause_is_the_result, a_parents_deadline_is_the_result,
 	    a_parent_that_is_done_before_the_run_ends_it_at_once,
@@ -988,12 +1121,16 @@ int main(void)
 	    a_server_that_ends_only_at_the_deadline_is_late,
 	    a_stop_that_takes_until_its_deadline_is_late,
 	    there_is_one_clock_for_the_whole_stop,
+	    a_deregistration_has_no_longer_than_the_whole_stop,
+	    a_stop_has_10_s_if_the_options_do_not_say,
 	    the_drain_delay_comes_before_the_stops_and_on_top_of_their_time,
+	    the_drain_delay_comes_after_the_deregistration,
 	    an_app_that_never_came_up_does_not_drain,
 	    the_longest_times_do_not_overflow);
 	SUITE_ADD(suite, "errors",
 	    all_errors_are_kept_in_order_with_their_origins,
 	    with_no_error_before_the_first_one_in_stopping_is_the_result,
+	    the_text_of_an_error_without_words_is_that_of_the_code,
 	    no_error_is_lost_however_many_there_are,
 	    being_cancelled_by_the_stop_is_no_error,
 	    being_cancelled_by_the_parent_is_no_error,

@@ -24,19 +24,6 @@
 
 enum { CROWD = 20 }; /* threads, more than can be late with an answer */
 
-static bool is_under(const char *tool)
-{
-	const char *wrap = getenv("WRAP");
-
-	return wrap && !strcmp(wrap, tool);
-}
-
-/* valgrind runs one thread at a time, and a vfork of it is a fork. */
-static bool is_emulated(void)
-{
-	return is_under("valgrind");
-}
-
 static bool is_gone(void *tid)
 {
 	return syscall(SYS_tgkill, getpid(), *(int *)tid, 0) && errno == ESRCH;

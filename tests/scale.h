@@ -1,22 +1,37 @@
-/* How much work a test does where a tool makes all of it slower. */
+/* What a test does less of, or not at all, under a tool: WRAP names it. */
 #ifndef TESTS_SCALE_H
 #define TESTS_SCALE_H
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* For tcase_set_timeout: when even a slow machine must have been done, in s. */
 enum { SCALE_TIMEOUT_S = 300 };
 
-static inline int scale_slowdown(void)
+static inline bool is_under(const char *tool)
 {
 	const char *wrap = getenv("WRAP");
 
-	if (wrap && !strcmp(wrap, "valgrind"))
+	return wrap && !strcmp(wrap, tool);
+}
+
+/*
+ * By valgrind, which runs one thread at a time, makes a fork of a vfork, and
+ * does not know all system calls nor what the kernel has of them.
+ */
+static inline bool is_emulated(void)
+{
+	return is_under("valgrind");
+}
+
+static inline int scale_slowdown(void)
+{
+	if (is_under("valgrind"))
 		return 50;
-	if (wrap && !strcmp(wrap, "tsan"))
+	if (is_under("tsan"))
 		return 20;
-	if (wrap && !strcmp(wrap, "asan"))
+	if (is_under("asan"))
 		return 4;
 	return 1;
 }
