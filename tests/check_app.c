@@ -394,6 +394,33 @@ START_TEST(a_start_timeout_names_the_servers_that_are_not_ready)
 }
 END_TEST
 
+/* A3: those that are not ready, and none of those that are */
+START_TEST(a_start_timeout_does_not_name_a_server_that_is_ready)
+{
+	static const char *const quick_names[] = {"quick", NULL};
+	int64_t timeout_ms = 25;
+
+	/* With more and more time, until the quick one was ready within it. */
+	do {
+		struct probe quick = PROBE(.name = "quick", .blocks = true),
+			     slow = PROBE(.name = "slow", .blocks = true);
+		struct server server = probe_server(&slow);
+
+		ck_assert_int_lt(timeout_ms, LONG_MS);
+		options.start_timeout_ms = timeout_ms *= 2;
+		app_make();
+		add_probe(&quick);
+		server.notifies = true;
+		server.after = quick_names;
+		add(&server);
+		ck_assert_int_eq(app_go(), -ETIMEDOUT);
+		app_free(&app);
+	} while (!noted("start:slow"));
+	ck_assert_str_eq(result.origin, "slow");
+	ck_assert_str_eq(strrchr(result.text, ':'), ": slow");
+}
+END_TEST
+
 /* A3 */
 START_TEST(a_server_has_a_start_timeout_of_its_own)
 {
@@ -659,7 +686,13 @@ START_TEST(a_late_endpoint_is_asked_again_and_registered)
 }
 END_TEST
 
-/* A17: what becomes known later is in another one */
+static int read_instance(struct context *ctx, void *arg)
+{
+	*(const struct instance **)arg = app_instance(app_from_context(ctx));
+	return 0;
+}
+
+/* A17: what becomes known later is in another one, whenever this was read */
 START_TEST(an_instance_that_was_read_never_changes)
 {
 	const struct registrar registrar = {endpoints_register, NULL, NULL};
@@ -668,17 +701,19 @@ START_TEST(an_instance_that_was_read_never_changes)
 	    .start = endpoints_task,
 	    .endpoint = endpoint,
 	    .arg = &questions};
-	const struct instance *first;
+	const struct instance *first, *second;
 
 	options.registrar = &registrar;
 	options.name = "app";
 	app_make();
 	first = app_instance(app);
 	add(&server);
+	hook(APP_BEFORE_START, read_instance, &second);
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
 	ck_assert_str_eq(app_instance(app)->endpoints[0], "tcp://127.0.0.1:7");
 	ck_assert_ptr_null(first->endpoints[0]);
+	ck_assert_ptr_null(second->endpoints[0]);
 	ck_assert_str_eq(first->name, "app");
 	app_free(&app);
 }
@@ -1377,6 +1412,7 @@ int main(void)
 	    after_start_hooks_and_registration_wait_for_all_to_be_ready,
 	    a_server_that_notifies_is_ready_when_its_start_returns_0,
 	    a_start_timeout_names_the_servers_that_are_not_ready,
+	    a_start_timeout_does_not_name_a_server_that_is_ready,
 	    a_server_has_a_start_timeout_of_its_own,
 	    before_start_hooks_that_use_up_the_start_timeout_are_an_error,
 	    servers_start_and_stop_in_parallel,

@@ -910,6 +910,40 @@ START_TEST(a_new_server_whose_endpoint_fails_has_failed)
 END_TEST
 
 /* Its start comes after this, on the same thread. */
+static int endpoint_that_looks(void *arg, char *url, size_t size)
+{
+	/* The report is of a later round of the loop than the launch. */
+	app_report(app);
+	note(
+	    noted_in_time("report:b", 1) && !noted("ready:b") && !app_ready(app)
+		? "not-yet"
+		: "early");
+	return a_endpoint(arg, url, size);
+}
+
+/* A3: not when a thread for it has been asked for */
+START_TEST(a_server_is_ready_no_sooner_than_its_start_has_begun)
+{
+	struct subject a = SUBJECT(.name = "a"), b = SUBJECT(.name = "b"),
+		       c = SUBJECT(.name = "c");
+	static const char *const names[] = {"b", NULL};
+
+	setup();
+	add_subject(&a);
+	plans[0].ops[0] = op_add(&b);
+	plans[0].ops[0].server.endpoint = endpoint_that_looks;
+	plans[0].ops[1] = op_add(&c);
+	plans[0].ops[1].server.after = names;
+	run_up();
+	reload_once();
+	until("start:b");
+	until("start:c");
+	ck_assert_noted_in_order("not-yet", "ready:b", "starting:c", "start:c");
+	ck_assert_clean_end();
+}
+END_TEST
+
+/* Its start comes after this, on the same thread. */
 static int endpoint_in_a_stop(void *arg, char *url, size_t size)
 {
 	struct state_want want = {"b", SERVER_STOPPING};
@@ -2499,6 +2533,7 @@ int main(void)
 	    an_app_is_ready_again_when_its_new_servers_are,
 	    the_instance_is_as_before_though_its_servers_are_gone,
 	    a_new_server_whose_endpoint_fails_has_failed,
+	    a_server_is_ready_no_sooner_than_its_start_has_begun,
 	    a_server_that_is_to_stop_before_its_start_is_called_is_not_stopped,
 	    a_change_that_cannot_be_made_is_the_callers_still,
 	    a_server_is_changed_once_in_a_reload,

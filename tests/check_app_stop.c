@@ -310,16 +310,20 @@ START_TEST(a_parents_deadline_is_the_result)
 }
 END_TEST
 
-/* A6 */
+/* A6: nor is a hook begun that would only be overtaken */
 START_TEST(a_parent_that_is_done_before_the_run_ends_it_at_once)
 {
 	options.parent = context_with_cancel(NULL);
 	context_cancel(options.parent, NULL);
+	options.on_event = note_event;
 	app_make();
 	add_probe(&a);
 	note_all_hooks();
 	ck_assert_int_eq(app_go(), 0);
-	ck_assert_journal("before-stop after-stop");
+	ck_assert_int_eq(noted("state:before-start-hooks"), 0);
+	ck_assert_int_eq(noted("before-start"), 0);
+	ck_assert_int_eq(noted("start:a"), 0);
+	ck_assert_noted_in_order("before-stop", "after-stop");
 	app_free(&app);
 	context_free(&options.parent);
 }
@@ -520,6 +524,36 @@ START_TEST(a_deregistration_has_no_longer_than_the_whole_stop)
 	ck_assert_int_eq(app_go(), 0);
 	ck_assert_int_gt(deadlines[1], 0);
 	ck_assert_int_le(deadlines[1], deadlines[0]);
+	app_free(&app);
+}
+END_TEST
+
+static int64_t asked_ms;
+
+static int note_deregister_time(struct context *ctx,
+    const struct instance *instance, void *arg)
+{
+	(void)instance;
+	asked_ms = kit_now_ms();
+	return note_deadline(ctx, arg);
+}
+
+/* A15, A18: one that hangs is not to use up what the servers need */
+START_TEST(a_deregistration_leaves_half_of_the_time_to_the_servers)
+{
+	const struct registrar registrar = {ok_register, note_deregister_time,
+	    &deadlines[1]};
+	int64_t begin_ms = kit_now_ms();
+
+	options.registrar = &registrar;
+	options.registrar_timeout_ms = 1000 * LONG_MS;
+	app_make();
+	stop_when_up();
+	hook(APP_BEFORE_STOP, note_deadline, &deadlines[0]);
+	ck_assert_int_eq(app_go(), 0);
+	/* Half of what is left when it begins, to the millisecond. */
+	ck_assert_int_ge(2 * deadlines[1], deadlines[0] + begin_ms);
+	ck_assert_int_le(2 * deadlines[1], deadlines[0] + asked_ms + 1);
 	app_free(&app);
 }
 END_TEST
@@ -1122,6 +1156,7 @@ int main(void)
 	    a_stop_that_takes_until_its_deadline_is_late,
 	    there_is_one_clock_for_the_whole_stop,
 	    a_deregistration_has_no_longer_than_the_whole_stop,
+	    a_deregistration_leaves_half_of_the_time_to_the_servers,
 	    a_stop_has_10_s_if_the_options_do_not_say,
 	    the_drain_delay_comes_before_the_stops_and_on_top_of_their_time,
 	    the_drain_delay_comes_after_the_deregistration,
