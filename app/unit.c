@@ -522,34 +522,6 @@ static int prepare(struct unit *unit)
 	    unit);
 }
 
-static void launch(struct unit *unit)
-{
-	struct app *app = unit->app;
-	int64_t timeout_ms = unit->server.start_timeout_ms;
-	int ret;
-
-	unit_release(unit);
-	pthread_mutex_lock(&app->lock);
-	unit->run = (struct unit_run){.launch_ms = clock_ms()};
-	pthread_mutex_unlock(&app->lock);
-	apply(unit, UNIT_LAUNCH);
-	unit->run.start_deadline_ms =
-	    timeout_ms > 0 ? clock_deadline_ms(timeout_ms) : INT64_MAX;
-	loop_arm(&app->loop, unit->run.start_deadline_ms);
-	report_event(app, APP_EVENT_SERVER_STARTING, unit, 0, NULL);
-	ret = prepare(unit);
-	unit->run.parked = !ret && unit->server.stop;
-	if (!ret)
-		ret =
-		    errgroup_go_named(app->group, unit->name, start_task, unit);
-	if (!ret)
-		return;
-	report_code(app, unit, NULL, ret);
-	unit->run.stop_ms = clock_ms();
-	apply(unit, UNIT_REFUSE);
-	run_request_stop(app);
-}
-
 static int64_t add_ms(int64_t ms, int64_t more)
 {
 	return ms > INT64_MAX - more ? INT64_MAX : ms + more;
@@ -589,6 +561,35 @@ static void set_stop_deadline(struct unit *unit, int64_t deadline_ms)
 	run->late_ms = deadline_ms;
 	run->stuck_ms = add_ms(deadline_ms, GRACE_MS);
 	loop_arm(&unit->app->loop, deadline_ms);
+}
+
+static void launch(struct unit *unit)
+{
+	struct app *app = unit->app;
+	int64_t timeout_ms = unit->server.start_timeout_ms;
+	int ret;
+
+	unit_release(unit);
+	pthread_mutex_lock(&app->lock);
+	unit->run = (struct unit_run){.launch_ms = clock_ms()};
+	pthread_mutex_unlock(&app->lock);
+	apply(unit, UNIT_LAUNCH);
+	unit->run.start_deadline_ms =
+	    timeout_ms > 0 ? clock_deadline_ms(timeout_ms) : INT64_MAX;
+	loop_arm(&app->loop, unit->run.start_deadline_ms);
+	report_event(app, APP_EVENT_SERVER_STARTING, unit, 0, NULL);
+	ret = prepare(unit);
+	unit->run.parked = !ret && unit->server.stop;
+	if (!ret)
+		ret =
+		    errgroup_go_named(app->group, unit->name, start_task, unit);
+	if (!ret)
+		return;
+	report_code(app, unit, NULL, ret);
+	unit->run.stop_ms = clock_ms();
+	set_stop_deadline(unit, stop_deadline(unit));
+	apply(unit, UNIT_REFUSE);
+	run_request_stop(app);
 }
 
 void unit_stop(struct unit *unit)
