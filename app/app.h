@@ -251,16 +251,19 @@ int app_check(const struct app *app, struct error *err);
  * instruction, and taken from a descriptor; delivered to another thread of the
  * program they are passed on. A second one ends the process with _exit(128+n),
  * 200 ms after the first at the earliest, since timeout(1) and others send one
- * request twice (in the drain delay it ends the delay). What does not come back 1 s after
- * the deadline is reported and ends the process with _exit(124), unless
- * app_options.stuck says otherwise.
+ * request twice. In the drain delay it ends the delay instead, and the next one
+ * forces; a first one there, after a stop with another cause, ends it as well.
+ * What does not come back 1 s after the deadline is reported and ends the
+ * process with _exit(124), unless app_options.stuck says otherwise.
  */
 int app_run(struct app *app, struct error *err);
 
 /*
- * Asks the app to stop, and returns 0 at once, however often it is called.
- * From any thread, hooks and servers included, and before app_run, which then
- * runs nothing and returns 0. Not from a signal handler.
+ * Asks the app to stop, and returns 0 at once, however often it is called: what
+ * comes after the first call changes nothing, the drain delay included, which
+ * only a signal cuts short. From any thread, hooks and servers included, and
+ * before app_run, which then runs nothing and returns 0. Not from a signal
+ * handler.
  */
 int app_stop(struct app *app);
 
