@@ -141,7 +141,11 @@ struct app_event {
 	const struct error *error; /* NULL if there is none */
 };
 
-/* What to do when something does not come back 1 s after the deadline. */
+/*
+ * What to do when something does not come back 1 s after the deadline. For what
+ * was over a time of its own before (the registrar's, a reload's) that second
+ * begins with the request to stop.
+ */
 enum app_stuck {
 	APP_STUCK_EXIT, /* report it, then end the process with status 124 */
 	APP_STUCK_WAIT, /* report it, and wait for it for ever */

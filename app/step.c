@@ -536,6 +536,7 @@ void step_skip_all(struct app *app)
 
 void step_end_all(struct app *app)
 {
+	int64_t now_ms = clock_ms();
 	/* Registering is told by its context, and gets no more than that. */
 	int64_t soon_ms =
 	    earlier(clock_deadline_ms(GRACE_MS), app->stop_deadline_ms);
@@ -549,7 +550,10 @@ void step_end_all(struct app *app)
 		step->retry_ms = 0;
 		if (!step->running || is_way_down(step->state))
 			continue;
-		step->overdue_ms = earlier(step->overdue_ms, end_ms);
+		/* One that was left behind is told now: a grace from here. */
+		step->overdue_ms = step->abandoned
+				       ? now_ms
+				       : earlier(step->overdue_ms, end_ms);
 		loop_arm(&app->loop, step->overdue_ms);
 	}
 }

@@ -571,6 +571,42 @@ START_TEST(a_registrar_that_never_returns_makes_the_end_stuck)
 }
 END_TEST
 
+static struct event stuck_go = EVENT_INIT;
+static atomic_llong stuck_at_ms;
+
+static void go_when_stuck(const struct app_event *event, void *arg)
+{
+	run_event(event, arg);
+	if (event->type == APP_EVENT_STUCK) {
+		stuck_at_ms = kit_now_ms();
+		event_set(&stuck_go);
+	}
+}
+
+/* A9, A18: however long it has hung by then, it has a grace from the stop on. */
+START_TEST(beside_a_try_that_hangs_is_not_stuck_right_after_the_request_to_stop)
+{
+	int64_t asked_ms;
+
+	setup(REGISTRAR_RETRY_BESIDE);
+	app_free(&app);
+	options.registrar_timeout_ms = 20;
+	options.stuck = APP_STUCK_WAIT;
+	options.on_event = go_when_stuck;
+	app_make();
+	add_probe(&server_a);
+	reg.hold = &stuck_go;
+	run_up();
+	until("timeout:registrar");
+	kit_pause_ms(1100); /* its own grace is over */
+	asked_ms = kit_now_ms();
+	run_stop();
+	ck_assert_int_eq(noted("stuck:registrar"), 1);
+	ck_assert_int_ge(stuck_at_ms - asked_ms, 1000);
+	app_free(&app);
+}
+END_TEST
+
 static int count_reload(struct context *ctx, struct app_reload *reload,
     void *arg)
 {
@@ -709,6 +745,7 @@ int main(void)
 	    beside_deregistration_waits_for_a_try_that_ignores_the_stop,
 	    beside_the_app_goes_on_though_the_first_try_hangs,
 	    beside_a_try_that_comes_back_late_is_tried_again,
+	    beside_a_try_that_hangs_is_not_stuck_right_after_the_request_to_stop,
 	    beside_the_app_is_reloaded_while_it_is_tried);
 	policies = suite_case(suite, "policies");
 	tcase_add_checked_fixture(policies, suite_setup, suite_teardown);
