@@ -106,8 +106,9 @@ struct server {
 	 * NULL-terminated names. The server is started when those in `after`
 	 * are ready and those in `wants` are ready or have failed for good, and
 	 * stopped before them. It needs what it is `after`: when such a server
-	 * has failed for good, it has failed, too. Mind when those are ready: if
-	 * they neither notify nor are one-shots, it is before their first line.
+	 * has failed for good, it has failed, too, with -ENOTCONN. Mind when
+	 * those are ready: if they neither notify nor are one-shots, it is
+	 * before their first line.
 	 */
 	const char *const *after;
 	const char *const *wants;
