@@ -192,6 +192,8 @@ struct app_options { /* zero is the default everywhere */
 	 * An error refuses the reload. Runs as a task; its context ends with
 	 * reload_timeout_ms (0: 10 s; less: no limit), which is for the checks
 	 * as well, and when the app stops. NULL: only the servers are asked.
+	 * The commits have that time once more, all together. There is no way
+	 * back from them: if they take longer the app stops, with -ETIMEDOUT.
 	 */
 	int (
 	    *reload)(struct context *ctx, struct app_reload *reload, void *arg);

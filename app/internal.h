@@ -74,6 +74,7 @@ enum {
 	GRACE_MS = 1000, /* between the deadline and "stuck" */
 	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
 	REPORT_PLACE = 162,
+	RELOAD_PLACE = 112,
 	REPEAT_MS = 200, /* a second signal forces no sooner after the first */
 	EXIT_STUCK = 124 /* as timeout(1) */
 };
@@ -194,6 +195,10 @@ struct step {
 	unsigned attempt;
 	/* guarded by app->lock */
 	pid_t tid; /* of the thread that does it */
+	/* The server that a reload is in, since when; NULL: it is in none. */
+	struct unit *called;
+	enum server_reload called_phase;
+	int64_t called_ms;
 	bool skip, over;
 	int code;
 	struct error error; /* for one that is tried again */
@@ -450,6 +455,10 @@ void reload_not_begun(struct app *app, int code);
 bool reload_abandon(struct app *app);
 /* The app stops before the new set is in force. */
 void reload_cut_off(struct app *app);
+/* The server in which the step's reload is now, in which phase, since when. */
+struct unit *reload_called(struct step *step, const char **phase, int64_t *ms);
+/* ": a has been in its reload check for 1.2 s", or nothing. */
+void reload_place(struct step *step, char text[static RELOAD_PLACE]);
 /* After the run. */
 void reload_free(struct app *app);
 

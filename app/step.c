@@ -471,7 +471,7 @@ static void abandon(struct step *step, int64_t now_ms)
 	struct app *app = step->app;
 	bool only_late = false;
 	struct error err;
-	char after[32];
+	char after[32], place[RELOAD_PLACE];
 
 	if (step->state == APP_STATE_RELOADING && !reload_abandon(app)) {
 		step->overdue_ms = INT64_MAX; /* it is about to say so */
@@ -488,8 +488,9 @@ static void abandon(struct step *step, int64_t now_ms)
 		pthread_mutex_unlock(&app->lock);
 		only_late = tries_again(app);
 	}
-	error_set(-ETIMEDOUT, "not done after %s",
-	    report_duration(now_ms - step->begin_ms, after));
+	reload_place(step, place);
+	error_set(-ETIMEDOUT, "not done after %s%s",
+	    report_duration(now_ms - step->begin_ms, after), place);
 	err = error_of(-ETIMEDOUT);
 	if (only_late) {
 		tell_late(step, &err);

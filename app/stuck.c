@@ -72,10 +72,17 @@ static void report_stuck_step(struct app *app, struct step *step,
     int64_t now_ms)
 {
 	char place[REPORT_PLACE];
+	const char *phase;
+	int64_t ms;
+	struct unit *unit = reload_called(step, &phase, &ms);
 
 	report_step_place(step, place);
-	tell_stuck(app, NULL, step_origin(step->state),
-	    app_state_name(step->state), now_ms - step->begin_ms, place);
+	if (unit)
+		tell_stuck(app, unit, NULL, phase, ms, place);
+	else
+		tell_stuck(app, NULL, step_origin(step->state),
+		    app_state_name(step->state), now_ms - step->begin_ms,
+		    place);
 	report_step_thread(step, true);
 }
 

@@ -162,7 +162,8 @@ int server_ready(struct context *ctx);
  * is called to COMMIT, and the new configuration is in force; else those that
  * agreed are called to ABORT, and what they prepared is dropped. Exactly one of
  * the two follows a CHECK that returned 0. An error of COMMIT is a failure of
- * the server; one of ABORT means nothing. Servers are called one after the
+ * the server; one of ABORT means nothing. A COMMIT that is not over at its
+ * context's deadline (app_options.reload_timeout_ms) ends the app. Servers are called one after the
  * other, beside their start, and beside stop if the app stops meanwhile.
  */
 enum server_reload {

@@ -1780,6 +1780,77 @@ START_TEST(a_program_function_that_ignores_its_deadline_changes_nothing)
 }
 END_TEST
 
+/* A9 */
+START_TEST(the_server_that_does_not_come_back_from_its_check_is_named)
+{
+	struct event go = EVENT_INIT;
+	struct subject a = SUBJECT(.name = "a"),
+		       b = SUBJECT(.name = "b", .hold[CHECK] = &go);
+
+	options.reload_timeout_ms = 50;
+	setup();
+	add_subject(&a);
+	add_subject(&b);
+	run_up();
+	reload_once();
+	ck_assert_refused(-ETIMEDOUT, "reload",
+	    "not done in time: b has been in its reload check for ");
+	event_set(&go);
+	until("abort:b");
+	ck_assert_clean_end();
+}
+END_TEST
+
+static int start_and_return(struct context *ctx, void *arg)
+{
+	(void)ctx;
+	(void)arg;
+	return 0;
+}
+
+static int hang_in_commit(struct context *ctx, void *arg)
+{
+	if (server_reload_phase(ctx) == SERVER_RELOAD_COMMIT)
+		event_wait(arg);
+	return 0;
+}
+
+static int run_stuck_commit(void)
+{
+	struct event never = EVENT_INIT;
+	struct server server = {.name = "b",
+	    .start = start_and_return,
+	    .reload = hang_in_commit,
+	    .arg = &never};
+	size_t count;
+
+	options.on_event = tell_event;
+	options.stop_timeout_ms = 100;
+	options.reload_timeout_ms = 50;
+	options.stuck = APP_STUCK_RETURN;
+	app_make();
+	add(&server);
+	hook(APP_AFTER_START, reload_hook, NULL);
+	app_go();
+	tell("%s", app_errors(app, &count)[0].text);
+	return 0;
+}
+
+/* A9, A10 */
+START_TEST(the_server_that_does_not_come_back_from_its_commit_is_named)
+{
+	struct child child;
+
+	child_start(&child, run_stuck_commit);
+	child_until(&child, "state:after-stop-hooks");
+	child_until(&child, "stuck:b:stuck in reload commit for ");
+	child_until(&child, "not done after ");
+	ck_assert_ptr_nonnull(
+	    strstr(child.line, ": b has been in its reload commit for "));
+	ck_assert_exit(&child, 0);
+}
+END_TEST
+
 static int hang_reload(struct context *ctx, struct app_reload *reload,
     void *arg)
 {
@@ -2531,6 +2602,8 @@ int main(void)
 	    a_program_function_that_returns_0_too_late_is_refused,
 	    a_reload_that_ignores_its_deadline_is_given_up,
 	    a_program_function_that_ignores_its_deadline_changes_nothing,
+	    the_server_that_does_not_come_back_from_its_check_is_named,
+	    the_server_that_does_not_come_back_from_its_commit_is_named,
 	    a_reload_that_never_returns_makes_the_end_stuck);
 	SUITE_ADD(suite, "failures meanwhile",
 	    a_server_is_restarted_while_a_reload_is_checked,
