@@ -199,7 +199,10 @@ struct app_options { /* zero is the default everywhere */
 	    *reload)(struct context *ctx, struct app_reload *reload, void *arg);
 	void *reload_arg; /* borrowed until app_free */
 	int64_t reload_timeout_ms;
-	/* Signals, 0 for none: one that reloads, one that asks for a report. */
+	/*
+	 * Signals, 0 for none: one that reloads, one that asks for a report.
+	 * Each signal is for one thing.
+	 */
 	int reload_signal, report_signal;
 	/*
 	 * Told of each transition, in order, on the thread of app_run. Signals
@@ -213,18 +216,22 @@ struct app_options { /* zero is the default everywhere */
 
 /*
  * A new app; options (NULL: all defaults) are copied, lists and texts
- * included. NULL with errno ENOMEM.
+ * included. From any thread. NULL with errno ENOMEM; or EINVAL, with the words
+ * in error_of(-EINVAL), for a number that is no signal, a signal that cannot be
+ * caught or that a thread raises itself (SIGSEGV and the like), one that is to
+ * do two things, and a policy or a choice that there is none of.
  */
 struct app *app_new(const struct app_options *options);
 
 /*
  * Adds a server, copied with its texts; its arg is borrowed until app_free.
- * Before app_run. -EINVAL without a name or a start, -ENAMETOOLONG for a name
- * of more than 31 bytes or a dependency, -EEXIST for one that is taken, -EALREADY
- * after app_run, -ENOMEM; -EINVAL also for policies that contradict each other: a
- * one-shot that is always restarted, or one whose return both stops the app and
- * restarts the server. The words are in error_of(). On error the server, with
- * its release, is still the program's.
+ * Before app_run, from any thread. -EINVAL without a name or a start, for a
+ * control character in the name, and for a number that an enum does not have;
+ * -ENAMETOOLONG for a name of more than 31 bytes or a dependency, -EEXIST for
+ * one that is taken, -EALREADY after app_run, -ENOMEM; -EINVAL also for policies
+ * that contradict each other: a one-shot that is always restarted, or one whose
+ * return both stops the app and restarts the server. The words are in
+ * error_of(). On error the server, with its release, is still the program's.
  */
 int app_add_server(struct app *app, const struct server *server);
 
