@@ -112,7 +112,8 @@ enum app_event_type {
 	APP_EVENT_SERVER_LOST, /* server, error: failed for good, and the app
 				  goes on without it */
 	APP_EVENT_SERVER_STOPPING, /* server: its stop is on its way */
-	APP_EVENT_SERVER_STOPPED, /* server, took_ms: stop and start are over */
+	APP_EVENT_SERVER_STOPPED, /* server, took_ms: stop and start are over,
+				     or were not called after all */
 	APP_EVENT_SERVER_ADDED, /* server: by a reload */
 	APP_EVENT_SERVER_REMOVED, /* server: by a reload */
 	APP_EVENT_ERROR, /* error: of a hook, the registrar, the app */
@@ -120,6 +121,8 @@ enum app_event_type {
 	APP_EVENT_REGISTRAR_RETRY, /* error; tried again in delay_ms */
 	APP_EVENT_RELOADED, /* took_ms: the new configuration is in force */
 	APP_EVENT_RELOAD_REFUSED, /* error: the old one stays in force */
+	APP_EVENT_STOP, /* the app stops from now on: what is on the way up is
+			   called off, and the state changes when that is over */
 	APP_EVENT_TIMEOUT, /* error: what is late, at a deadline */
 	APP_EVENT_REPORT, /* text: a line of a report; server or NULL */
 	APP_EVENT_STUCK, /* error: who does not come back, in which phase */

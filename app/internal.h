@@ -75,6 +75,7 @@ enum {
 	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
 	REPORT_PLACE = 162,
 	RELOAD_PLACE = 112,
+	STEP_TRY = 160,
 	REPEAT_MS = 200, /* a second signal forces no sooner after the first */
 	EXIT_STUCK = 124 /* as timeout(1) */
 };
@@ -316,6 +317,9 @@ void report_signal(struct app *app, enum app_event_type type, int signal);
 void report_new_errors(struct app *app);
 /* "250 ms", "1.5 s". */
 const char *report_duration(int64_t ms, char buffer[static 32]);
+/* A line of a report, as an event; unit NULL: of the app. */
+void report_line(struct app *app, const struct unit *unit, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* All servers and threads, a line each, as events. */
 void report_all(struct app *app);
 /* Where the threads of what is stuck are; deep: with their backtraces. */
@@ -420,6 +424,15 @@ void step_skip_all(struct app *app);
 void step_end_all(struct app *app);
 const char *step_origin(enum app_state state);
 int step_fail(struct step *step, int code);
+/*
+ * A function that took so long has heeded its context, and returned what that
+ * says, without words of its own: these are added. Returns code.
+ */
+int step_heeded(int code, const struct context *ctx, int64_t begin_ms);
+/* "; the last try failed: ...", or nothing. */
+void step_last_try(struct step *step, char text[static STEP_TRY]);
+/* A line of the report if it is to be tried again. */
+void step_report_retry(struct step *step);
 /* The way up ended before the step did. */
 int step_cut_off(struct step *step, struct context *up);
 

@@ -270,6 +270,7 @@ static void set_called(struct unit *unit, enum server_reload phase, bool called)
 
 static int call(struct call *call, struct unit *unit, enum server_reload phase)
 {
+	int64_t begin_ms = clock_ms();
 	int code;
 
 	assert(unit && unit->server.reload);
@@ -279,7 +280,7 @@ static int call(struct call *call, struct unit *unit, enum server_reload phase)
 	code = unit->server.reload(call->ctx, unit->server.arg);
 	set_called(unit, phase, false);
 	assert(code <= 0);
-	return code;
+	return step_heeded(code, call->ctx, begin_ms);
 }
 
 /* While that step runs no reload is made, so the server stays the app's. */
@@ -392,6 +393,7 @@ static int check(struct app_reload *reload, struct context *ctx)
 	if (app->reload_fn)
 		code = app->reload_fn(ctx, reload, app->reload_arg);
 	assert(code <= 0);
+	step_heeded(code, ctx, reload->begin_ms);
 	if (!code && context_err(ctx))
 		return refuse_ended(reload, ctx);
 	if (code)

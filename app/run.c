@@ -79,6 +79,8 @@ void run_request_stop(struct app *app)
 	status_hide_ready(app);
 	pthread_mutex_unlock(&app->lock);
 	status_update_ready(app);
+	report_new_errors(app); /* why */
+	report_event(app, APP_EVENT_STOP, NULL, 0, NULL);
 	app->stop_deadline_ms = app->stop_timeout_ms < 0
 				    ? INT64_MAX
 				    : clock_deadline_ms(app->stop_timeout_ms);
@@ -442,7 +444,7 @@ static struct unit *first_not_ready(struct app *app)
 
 static void start_timed_out(struct app *app)
 {
-	char after[32], list[160];
+	char after[32], list[160], try[STEP_TRY];
 	struct unit *unit = NULL;
 
 	report_duration(app->start_timeout_ms, after);
@@ -451,7 +453,9 @@ static void start_timed_out(struct app *app)
 		list_not_ready(app, list, sizeof(list));
 		error_set(-ETIMEDOUT, "not ready after %s: %s", after, list);
 	} else {
-		error_set(-ETIMEDOUT, "start is not done after %s", after);
+		step_last_try(&app->steps[app->state], try);
+		error_set(-ETIMEDOUT, "start is not done after %s%s", after,
+		    try);
 	}
 	report_code(app, unit, step_origin(app->state), -ETIMEDOUT);
 	run_request_stop(app);

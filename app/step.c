@@ -51,6 +51,56 @@ int step_cut_off(struct step *step, struct context *up)
 	return step_fail(step, code);
 }
 
+int step_heeded(int code, const struct context *ctx, int64_t begin_ms)
+{
+	char after[32];
+
+	if (code == -ETIMEDOUT && error_thread.code != code &&
+	    context_err(ctx) == code)
+		error_set(code, "not done after %s",
+		    report_duration(clock_ms() - begin_ms, after));
+	return code;
+}
+
+/* The error of the last try; code 0 if it has not failed. */
+static struct error last_error(struct step *step)
+{
+	struct error err;
+
+	pthread_mutex_lock(&step->app->lock);
+	err = step->error;
+	pthread_mutex_unlock(&step->app->lock);
+	return err;
+}
+
+void step_last_try(struct step *step, char text[static STEP_TRY])
+{
+	struct error err = last_error(step);
+
+	*text = '\0';
+	if (err.code)
+		snprintf(text, STEP_TRY, "; the last try failed: %.*s",
+		    STEP_TRY - 32, err.text);
+}
+
+void step_report_retry(struct step *step)
+{
+	int64_t delay_ms = step->retry_ms - clock_ms();
+	struct error err;
+	char delay[32];
+
+	if (!step->attempt || !(step->retry_ms || step->running))
+		return;
+	err = last_error(step);
+	if (step->retry_ms)
+		report_line(step->app, NULL, "%s: tried again in %s",
+		    step_origin(step->state),
+		    report_duration(delay_ms > 0 ? delay_ms : 0, delay));
+	if (err.code)
+		report_line(step->app, NULL, "%s: last error: %s",
+		    step_origin(step->state), err.text);
+}
+
 static int run_hook(struct step *step, const struct hook *hook,
     struct context *ctx)
 {
@@ -97,7 +147,7 @@ static int call_registrar(struct step *step, struct context *ctx,
 	error_thread.code = 0;
 	code = fn(ctx, app_instance(app), app->registrar.arg);
 	assert(code <= 0);
-	return code;
+	return step_heeded(code, ctx, step->begin_ms);
 }
 
 static bool tries_again(const struct app *app)

@@ -213,6 +213,58 @@ START_TEST(the_start_timeout_ends_the_tries)
 }
 END_TEST
 
+/* A3, A10, A18 */
+START_TEST(the_end_of_the_time_to_start_has_the_last_error_of_the_registrar)
+{
+	setup(REGISTRAR_RETRY);
+	app_free(&app);
+	options.start_timeout_ms = 1500;
+	options.registrar_delay_ms = options.registrar_max_delay_ms = LONG_MS;
+	app_make();
+	reg.fails = 1000;
+	ck_assert_int_eq(app_go(), -ETIMEDOUT);
+	ck_assert_str_eq(result.origin, "registrar");
+	ck_assert_str_eq(result.text, "start is not done after 1.5 s; the "
+				      "last try failed: the registry is down");
+	app_free(&app);
+}
+END_TEST
+
+/* A18: it returns what its context says, and has no words for it. */
+START_TEST(a_registrar_that_heeds_its_timeout_is_said_to_be_late)
+{
+	setup(REGISTRAR_ONCE);
+	app_free(&app);
+	options.registrar_timeout_ms = 20;
+	app_make();
+	reg.heeds = true;
+	ck_assert_int_eq(app_go(), -ETIMEDOUT);
+	ck_assert_str_eq(result.origin, "registrar");
+	ck_assert_ptr_nonnull(strstr(result.text, "not done after "));
+	app_free(&app);
+}
+END_TEST
+
+/* A6, A18: though the state changes only when the try is over. */
+START_TEST(a_stop_is_told_while_a_try_is_still_on_its_way)
+{
+	struct event go = EVENT_INIT;
+
+	setup(REGISTRAR_RETRY);
+	reg.hold = &go;
+	run_begin();
+	ck_assert(event_wait(&reg.entered));
+	app_stop(app);
+	until("stop-begins");
+	ck_assert_int_eq(noted("register-over"), 0);
+	event_set(&go);
+	run_join();
+	ck_assert_noted_in_order("state:registering", "stop-begins",
+	    "state:before-stop-hooks");
+	app_free(&app);
+}
+END_TEST
+
 /* A12, A18 */
 START_TEST(app_stop_ends_the_wait_for_the_next_try_at_once)
 {
@@ -724,12 +776,15 @@ int main(void)
 	Suite *suite = suite_create("app_registrar");
 	TCase *policies, *stuck;
 
-	SUITE_ADD(suite, "once", once_a_registration_that_fails_ends_the_app);
+	SUITE_ADD(suite, "once", once_a_registration_that_fails_ends_the_app,
+	    a_registrar_that_heeds_its_timeout_is_said_to_be_late);
 	SUITE_ADD(suite, "retry",
 	    a_registration_is_tried_until_it_succeeds_and_then_the_app_goes_on,
 	    the_delays_between_tries_grow_up_to_the_greatest,
 	    a_retry_waits_for_its_delay, a_negative_delay_is_none,
 	    the_start_timeout_ends_the_tries,
+	    the_end_of_the_time_to_start_has_the_last_error_of_the_registrar,
+	    a_stop_is_told_while_a_try_is_still_on_its_way,
 	    app_stop_ends_the_wait_for_the_next_try_at_once,
 	    app_stop_ends_a_try_and_it_is_deregistered,
 	    a_try_that_hangs_and_comes_back_is_the_one,

@@ -949,6 +949,28 @@ START_TEST(a_server_that_is_to_stop_before_its_start_is_called_is_not_stopped)
 }
 END_TEST
 
+/* A13: nothing of it was called, but it was told to be starting. */
+START_TEST(
+    a_server_whose_start_was_not_called_after_all_is_told_to_have_stopped)
+{
+	struct subject a = SUBJECT(.name = "a"), b = SUBJECT(.name = "b");
+
+	setup();
+	add_subject(&a);
+	plans[0].ops[0] = op_add(&b);
+	plans[0].ops[0].server.endpoint = endpoint_in_a_stop;
+	plans[0].ops[0].server.stop = count_stop;
+	run_up();
+	app_reload(app);
+	ck_assert_int_eq(run_join(), 0);
+	ck_assert_noted_in_order("starting:b", "to-stop", "stopped:b",
+	    "state:after-stop-hooks");
+	ck_assert_int_eq(noted("stopping:b"), 0);
+	ck_assert_int_eq(b.starts + b.stops, 0);
+	app_free(&app);
+}
+END_TEST
+
 START_TEST(a_change_that_cannot_be_made_is_the_callers_still)
 {
 	static const char long_name[] = "a-name-of-more-than-thirty-one-bytes";
@@ -1671,6 +1693,44 @@ START_TEST(a_reload_that_heeds_its_deadline_is_refused)
 	until("release:b");
 	reload_once();
 	ck_assert_uint_eq(reloads(NULL), 1);
+	ck_assert_clean_end();
+}
+END_TEST
+
+static int heed_once(struct context *ctx, struct app_reload *reload, void *arg)
+{
+	int *times = arg;
+
+	(void)reload;
+	return (*times)++ ? 0 : context_wait(ctx, LONG_MS);
+}
+
+static int heed(struct context *ctx, void *arg)
+{
+	(void)arg;
+	return context_wait(ctx, LONG_MS);
+}
+
+/* Without words of their own: the program's function, and a server. */
+START_TEST(a_reload_that_heeds_its_deadline_is_said_to_be_late)
+{
+	struct subject a = SUBJECT(.name = "a");
+	struct server server = server_of(&a);
+	int times = 0;
+
+	options.reload_timeout_ms = 50;
+	setup();
+	app_free(&app);
+	options.reload = heed_once;
+	options.reload_arg = &times;
+	app_make();
+	server.reload = heed;
+	add(&server);
+	run_up();
+	reload_once();
+	ck_assert_refused(-ETIMEDOUT, "reload", "not done after ");
+	reload_once();
+	ck_assert_refused(-ETIMEDOUT, "a", "not done after ");
 	ck_assert_clean_end();
 }
 END_TEST
@@ -2571,6 +2631,7 @@ int main(void)
 	    the_instance_is_as_before_though_its_servers_are_gone,
 	    a_new_server_whose_endpoint_fails_has_failed,
 	    a_server_that_is_to_stop_before_its_start_is_called_is_not_stopped,
+	    a_server_whose_start_was_not_called_after_all_is_told_to_have_stopped,
 	    a_change_that_cannot_be_made_is_the_callers_still,
 	    a_server_is_changed_once_in_a_reload,
 	    a_reload_changes_the_times_to_stop_and_to_drain);
@@ -2598,6 +2659,7 @@ int main(void)
 	    a_commit_that_begins_in_a_stop_has_no_longer_than_that,
 	    a_stop_at_any_instant_of_a_reload_leaves_nothing);
 	SUITE_ADD(suite, "late", a_reload_that_heeds_its_deadline_is_refused,
+	    a_reload_that_heeds_its_deadline_is_said_to_be_late,
 	    a_reload_whose_time_is_over_asks_nobody_else,
 	    a_program_function_that_returns_0_too_late_is_refused,
 	    a_reload_that_ignores_its_deadline_is_given_up,

@@ -132,10 +132,6 @@ static void describe_state(struct line *text, struct printer *printer,
 	case APP_STATE_RUNNING:
 		describe_running(text, printer);
 		break;
-	case APP_STATE_BEFORE_STOP:
-		add(text, "stopping, within %s",
-		    print_duration(file->app->stop_timeout_ms, took));
-		break;
 	case APP_STATE_DRAINING:
 		if (file->app->drain_delay_ms)
 			add(text, "draining, for %s",
@@ -297,6 +293,10 @@ static void describe(struct line *text, struct printer *printer,
 		break;
 	case APP_EVENT_SIGNAL:
 		add(text, "got %s", signal_name(event->signal));
+		break;
+	case APP_EVENT_STOP:
+		add(text, "stopping, within %s",
+		    print_duration(printer->file->app->stop_timeout_ms, delay));
 		break;
 	case APP_EVENT_REGISTERED:
 		add(text, "registered after %s",
