@@ -53,9 +53,12 @@ struct instance {
 /*
  * Makes the app known to the world, once all servers are ready, and unknown
  * again before they stop. Both functions get a context with the registrar's
- * timeout; neither keeps the app from stopping. Deregistration follows a
- * registration that succeeded, and one that was cut off, whose outcome nobody
- * knows. What a failing registration means is app_options.registrar_policy.
+ * timeout, and return 0 or a negative errno; neither keeps the app from
+ * stopping. Deregistration follows a registration that succeeded, and one that
+ * was cut off, whose outcome nobody knows. One that does not heed its context is
+ * left behind: then deregister_instance is called while register_instance still
+ * runs, on another thread. What a failing registration means is
+ * app_options.registrar_policy.
  */
 struct registrar {
 	int (*register_instance)(struct context *ctx,
@@ -176,8 +179,9 @@ struct app_options { /* zero is the default everywhere */
 	/*
 	 * Time for all servers to be ready; 0 and less: no limit. Time from
 	 * the request to stop until all is stopped, hooks included; 0: 10 s,
-	 * less: no limit. Wait between deregistration and the first stop, on
-	 * top of it. Time for each call of the registrar; 0: 10 s, less: none.
+	 * less: no limit. What comes to its turn only when that is over has
+	 * 100 ms still. Wait between deregistration and the first stop, on top
+	 * of it. Time for each call of the registrar; 0: 10 s, less: none.
 	 */
 	int64_t start_timeout_ms, stop_timeout_ms, drain_delay_ms,
 	    registrar_timeout_ms;
@@ -209,8 +213,11 @@ struct app_options { /* zero is the default everywhere */
 	int reload_signal, report_signal;
 	/*
 	 * Told of each transition, in order, on the thread of app_run. Signals
-	 * and deadlines wait while it runs. NULL: only reports, and what is
-	 * stuck, are told, as lines on standard error.
+	 * and deadlines wait while it runs. It may call what can be called from
+	 * any thread while app_run runs (app_stop, app_reload, app_report, and
+	 * what asks for states), but must not wait for a server or a hook.
+	 * NULL: only reports, and what is stuck, are told, as lines on standard
+	 * error.
 	 */
 	void (*on_event)(const struct app_event *event, void *arg);
 	void *event_arg; /* borrowed until app_run has returned */
@@ -242,7 +249,15 @@ int app_add_server(struct app *app, const struct server *server);
  * Adds a hook to a phase. Hooks run one after the other: in the order in which
  * they were added on the way up, in reverse on the way down. The first that
  * fails on the way up ends the way up; on the way down the others still run.
- * Before app_run. -EINVAL, -EALREADY, -ENOMEM.
+ *
+ * A hook returns 0 or a negative errno; a number above 0 is a programmer error,
+ * and is asserted. Its context carries the app and the values of the app's
+ * parent. On the way up it has the deadline of start_timeout_ms, if there is one,
+ * and ends when the app is asked to stop; on the way down it has the deadline of
+ * the stop, and nothing else ends it.
+ *
+ * Before app_run, from any thread. -EINVAL without a function or a phase,
+ * -EALREADY after app_run, -ENOMEM.
  */
 int app_add_hook(struct app *app, enum app_phase phase, task_fn *fn, void *arg);
 
@@ -250,7 +265,8 @@ int app_add_hook(struct app *app, enum app_phase phase, task_fn *fn, void *arg);
  * Whether the servers' dependencies hold: 0, -ENOENT for a name that no server
  * has, -ELOOP for a cycle, -ENOMEM; -EALREADY once app_run was called, which does
  * the same before anything starts. *err (may be NULL) has the server as origin
- * and the words, with the path of the cycle.
+ * and the words, with the path of the cycle. From any thread, but not while
+ * another is in app_check, app_add_server or app_run of this app.
  */
 int app_check(const struct app *app, struct error *err);
 
@@ -320,8 +336,9 @@ void app_reload_config(struct app_reload *reload, void *config,
     void (*release)(void *config));
 
 /*
- * Asks for a report, and returns 0 at once. From any thread, while app_run
- * runs. It comes as events of type APP_EVENT_REPORT: for each server its state,
+ * Asks for a report, and returns 0 at once. From any thread. One that was asked
+ * for before app_run comes when that has begun; after its end none comes. It
+ * comes as events of type APP_EVENT_REPORT: for each server its state,
  * for how long, what it waits for; for each thread in a function of the program
  * the system call and the kernel function that it waits in.
  */
@@ -427,7 +444,9 @@ enum app_exit {
 	APP_EXIT_SIGNAL = 128 /* plus n: forced by signal n */
 };
 
-/* The exit status for how app_run went; APP_EXIT_FAILED before. */
+/*
+ * The exit status for how app_run went; APP_EXIT_FAILED before. From any thread.
+ */
 int app_exit_status(const struct app *app);
 
 /*

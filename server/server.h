@@ -15,6 +15,10 @@
  *          called while start still runs, and always is for a start that
  *          blocks; it may even overtake the first instruction of start.
  *
+ * They return 0 or a negative errno. A number above 0 (a count, an errno that
+ * lost its sign) is a programmer error, and is asserted: it aborts the process.
+ * The same holds for reload and endpoint.
+ *
  * A server that is restarted goes through start and stop again, never two of
  * its starts or stops at a time.
  *
