@@ -124,8 +124,8 @@ enum app_event_type {
 	APP_EVENT_REGISTRAR_RETRY, /* error; tried again in delay_ms */
 	APP_EVENT_RELOADED, /* took_ms: the new configuration is in force */
 	APP_EVENT_RELOAD_REFUSED, /* error: the old one stays in force */
-	APP_EVENT_STOP, /* the app stops from now on: what is on the way up is
-			   called off, and the state changes when that is over */
+	APP_EVENT_STOP, /* the app stops, though the state changes only when
+			   what still runs on the way up has ended */
 	APP_EVENT_TIMEOUT, /* error: what is late, at a deadline */
 	APP_EVENT_REPORT, /* text: a line of a report; server or NULL */
 	APP_EVENT_STUCK, /* error: who does not come back, in which phase */

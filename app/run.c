@@ -79,8 +79,11 @@ void run_request_stop(struct app *app)
 	status_hide_ready(app);
 	pthread_mutex_unlock(&app->lock);
 	status_update_ready(app);
-	report_new_errors(app); /* why */
-	report_event(app, APP_EVENT_STOP, NULL, 0, NULL);
+	/* Else the next state says so at once. */
+	if (app->steps[app->state].running) {
+		report_new_errors(app); /* why */
+		report_event(app, APP_EVENT_STOP, NULL, 0, NULL);
+	}
 	app->stop_deadline_ms = app->stop_timeout_ms < 0
 				    ? INT64_MAX
 				    : clock_deadline_ms(app->stop_timeout_ms);
