@@ -19,6 +19,67 @@ static int64_t or_default(int64_t ms, int64_t fallback_ms)
 	return ms ? ms : fallback_ms;
 }
 
+/* What cannot be caught, and what a thread raises itself, is not to be taken. */
+static int check_signal(int signal, const char *purpose)
+{
+	static const int others[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
+	    SIGILL, SIGTRAP, SIGSYS};
+	sigset_t set;
+
+	sigemptyset(&set);
+	if (sigaddset(&set, signal))
+		return error_set(-EINVAL, "%d is no signal", signal);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (signal == others[i])
+			return error_set(-EINVAL, "signal %d cannot %s", signal,
+			    purpose);
+	return 0;
+}
+
+/* 0 is none; adds it to those that are used. */
+static int check_one_use(int signal, const char *purpose, sigset_t *used)
+{
+	int ret = signal ? check_signal(signal, purpose) : 0;
+
+	if (!signal || ret)
+		return ret;
+	if (sigismember(used, signal))
+		return error_set(-EINVAL,
+		    "signal %d is to %s and to do something else: which is it?",
+		    signal, purpose);
+	sigaddset(used, signal);
+	return 0;
+}
+
+static int check_options(const struct app_options *options)
+{
+	const int *list = options->signals ? options->signals : default_signals;
+	sigset_t used;
+	int ret = 0;
+
+	sigemptyset(&used);
+	for (; *list && !ret; list++) {
+		ret = check_signal(*list, "stop the app");
+		if (!ret)
+			sigaddset(&used, *list);
+	}
+	if (!ret)
+		ret = check_one_use(options->reload_signal, "reload the app",
+		    &used);
+	if (!ret)
+		ret = check_one_use(options->report_signal, "ask for a report",
+		    &used);
+	if (ret)
+		return ret;
+	if ((unsigned)options->registrar_policy > REGISTRAR_RETRY_BESIDE)
+		return error_set(-EINVAL, "%d is no registrar_policy",
+		    (int)options->registrar_policy);
+	if ((unsigned)options->stuck > APP_STUCK_RETURN)
+		return error_set(-EINVAL, "%d is no choice for the stuck",
+		    (int)options->stuck);
+	return 0;
+}
+
 static int copy_options(struct app *app, const struct app_options *options)
 {
 	const int *list = options->signals ? options->signals : default_signals;
@@ -68,8 +129,13 @@ static int copy_options(struct app *app, const struct app_options *options)
 struct app *app_new(const struct app_options *options)
 {
 	const struct app_options defaults = {0};
-	struct app *app = calloc(1, sizeof(*app));
+	struct app *app;
 
+	if (options && check_options(options)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	app = calloc(1, sizeof(*app));
 	if (!app)
 		return NULL;
 	app->magic = APP_MAGIC;
@@ -152,6 +218,31 @@ static int check_names(const struct server *server, const char *const *names)
 	return 0;
 }
 
+/* A line is an event's or a report's, whatever the name in it. */
+static bool is_on_one_line(const char *name)
+{
+	for (; *name; name++)
+		if ((unsigned char)*name < ' ' || *name == 0x7f)
+			return false;
+	return true;
+}
+
+static int check_choices(const struct server *server)
+{
+	const struct server_restart *restart = &server->restart;
+
+	if ((unsigned)restart->when > SERVER_RESTART_ALWAYS)
+		return error_set(-EINVAL, "server %s: %d is no restart.when",
+		    server->name, (int)restart->when);
+	if ((unsigned)restart->scope > SERVER_RESTART_ALL)
+		return error_set(-EINVAL, "server %s: %d is no restart.scope",
+		    server->name, (int)restart->scope);
+	if ((unsigned)server->on_return > SERVER_STOPS_APP)
+		return error_set(-EINVAL, "server %s: %d is no on_return",
+		    server->name, (int)server->on_return);
+	return 0;
+}
+
 /* Policies that say two things at once. */
 static int check_policies(const struct server *server)
 {
@@ -183,9 +274,14 @@ static int check_server(const struct server *server)
 		return error_set(-ENAMETOOLONG,
 		    "the server's name has more than %d bytes: %.40s...",
 		    NAME_SIZE - 1, server->name);
+	if (!is_on_one_line(server->name))
+		return error_set(-EINVAL,
+		    "a server's name has a control character");
 	ret = check_names(server, server->after);
 	if (!ret)
 		ret = check_names(server, server->wants);
+	if (!ret)
+		ret = check_choices(server);
 	return ret ? ret : check_policies(server);
 }
 

@@ -53,9 +53,12 @@ struct instance {
 /*
  * Makes the app known to the world, once all servers are ready, and unknown
  * again before they stop. Both functions get a context with the registrar's
- * timeout; neither keeps the app from stopping. Deregistration follows a
- * registration that succeeded, and one that was cut off, whose outcome nobody
- * knows. What a failing registration means is app_options.registrar_policy.
+ * timeout, and return 0 or a negative errno; neither keeps the app from
+ * stopping. Deregistration follows a registration that succeeded, and one that
+ * was cut off, whose outcome nobody knows. One that does not heed its context is
+ * left behind: then deregister_instance is called while register_instance still
+ * runs, on another thread. What a failing registration means is
+ * app_options.registrar_policy.
  */
 struct registrar {
 	int (*register_instance)(struct context *ctx,
@@ -112,7 +115,8 @@ enum app_event_type {
 	APP_EVENT_SERVER_LOST, /* server, error: failed for good, and the app
 				  goes on without it */
 	APP_EVENT_SERVER_STOPPING, /* server: its stop is on its way */
-	APP_EVENT_SERVER_STOPPED, /* server, took_ms: stop and start are over */
+	APP_EVENT_SERVER_STOPPED, /* server, took_ms: stop and start are over,
+				     or were not called after all */
 	APP_EVENT_SERVER_ADDED, /* server: by a reload */
 	APP_EVENT_SERVER_REMOVED, /* server: by a reload */
 	APP_EVENT_ERROR, /* error: of a hook, the registrar, the app */
@@ -120,6 +124,8 @@ enum app_event_type {
 	APP_EVENT_REGISTRAR_RETRY, /* error; tried again in delay_ms */
 	APP_EVENT_RELOADED, /* took_ms: the new configuration is in force */
 	APP_EVENT_RELOAD_REFUSED, /* error: the old one stays in force */
+	APP_EVENT_STOP, /* the app stops, though the state changes only when
+			   what still runs on the way up has ended */
 	APP_EVENT_TIMEOUT, /* error: what is late, at a deadline */
 	APP_EVENT_REPORT, /* text: a line of a report; server or NULL */
 	APP_EVENT_STUCK, /* error: who does not come back, in which phase */
@@ -141,7 +147,11 @@ struct app_event {
 	const struct error *error; /* NULL if there is none */
 };
 
-/* What to do when something does not come back 1 s after the deadline. */
+/*
+ * What to do when something does not come back 1 s after the deadline. For what
+ * was over a time of its own before (the registrar's, a reload's) that second
+ * begins with the request to stop.
+ */
 enum app_stuck {
 	APP_STUCK_EXIT, /* report it, then end the process with status 124 */
 	APP_STUCK_WAIT, /* report it, and wait for it for ever */
@@ -169,8 +179,9 @@ struct app_options { /* zero is the default everywhere */
 	/*
 	 * Time for all servers to be ready; 0 and less: no limit. Time from
 	 * the request to stop until all is stopped, hooks included; 0: 10 s,
-	 * less: no limit. Wait between deregistration and the first stop, on
-	 * top of it. Time for each call of the registrar; 0: 10 s, less: none.
+	 * less: no limit. What comes to its turn only when that is over has
+	 * 100 ms still. Wait between deregistration and the first stop, on top
+	 * of it. Time for each call of the registrar; 0: 10 s, less: none.
 	 */
 	int64_t start_timeout_ms, stop_timeout_ms, drain_delay_ms,
 	    registrar_timeout_ms;
@@ -188,17 +199,25 @@ struct app_options { /* zero is the default everywhere */
 	 * An error refuses the reload. Runs as a task; its context ends with
 	 * reload_timeout_ms (0: 10 s; less: no limit), which is for the checks
 	 * as well, and when the app stops. NULL: only the servers are asked.
+	 * The commits have that time once more, all together. There is no way
+	 * back from them: if they take longer the app stops, with -ETIMEDOUT.
 	 */
 	int (
 	    *reload)(struct context *ctx, struct app_reload *reload, void *arg);
 	void *reload_arg; /* borrowed until app_free */
 	int64_t reload_timeout_ms;
-	/* Signals, 0 for none: one that reloads, one that asks for a report. */
+	/*
+	 * Signals, 0 for none: one that reloads, one that asks for a report.
+	 * Each signal is for one thing.
+	 */
 	int reload_signal, report_signal;
 	/*
 	 * Told of each transition, in order, on the thread of app_run. Signals
-	 * and deadlines wait while it runs. NULL: only reports, and what is
-	 * stuck, are told, as lines on standard error.
+	 * and deadlines wait while it runs. It may call what can be called from
+	 * any thread while app_run runs (app_stop, app_reload, app_report, and
+	 * what asks for states), but must not wait for a server or a hook.
+	 * NULL: only reports, and what is stuck, are told, as lines on standard
+	 * error.
 	 */
 	void (*on_event)(const struct app_event *event, void *arg);
 	void *event_arg; /* borrowed until app_run has returned */
@@ -207,18 +226,22 @@ struct app_options { /* zero is the default everywhere */
 
 /*
  * A new app; options (NULL: all defaults) are copied, lists and texts
- * included. NULL with errno ENOMEM.
+ * included. From any thread. NULL with errno ENOMEM; or EINVAL, with the words
+ * in error_of(-EINVAL), for a number that is no signal, a signal that cannot be
+ * caught or that a thread raises itself (SIGSEGV and the like), one that is to
+ * do two things, and a policy or a choice that there is none of.
  */
 struct app *app_new(const struct app_options *options);
 
 /*
  * Adds a server, copied with its texts; its arg is borrowed until app_free.
- * Before app_run. -EINVAL without a name or a start, -ENAMETOOLONG for a name
- * of more than 31 bytes or a dependency, -EEXIST for one that is taken, -EALREADY
- * after app_run, -ENOMEM; -EINVAL also for policies that contradict each other: a
- * one-shot that is always restarted, or one whose return both stops the app and
- * restarts the server. The words are in error_of(). On error the server, with
- * its release, is still the program's.
+ * Before app_run, from any thread. -EINVAL without a name or a start, for a
+ * control character in the name, and for a number that an enum does not have;
+ * -ENAMETOOLONG for a name of more than 31 bytes or a dependency, -EEXIST for
+ * one that is taken, -EALREADY after app_run, -ENOMEM; -EINVAL also for policies
+ * that contradict each other: a one-shot that is always restarted, or one whose
+ * return both stops the app and restarts the server. The words are in
+ * error_of(). On error the server, with its release, is still the program's.
  */
 int app_add_server(struct app *app, const struct server *server);
 
@@ -226,7 +249,15 @@ int app_add_server(struct app *app, const struct server *server);
  * Adds a hook to a phase. Hooks run one after the other: in the order in which
  * they were added on the way up, in reverse on the way down. The first that
  * fails on the way up ends the way up; on the way down the others still run.
- * Before app_run. -EINVAL, -EALREADY, -ENOMEM.
+ *
+ * A hook returns 0 or a negative errno; a number above 0 is a programmer error,
+ * and is asserted. Its context carries the app and the values of the app's
+ * parent. On the way up it has the deadline of start_timeout_ms, if there is one,
+ * and ends when the app is asked to stop; on the way down it has the deadline of
+ * the stop, and nothing else ends it.
+ *
+ * Before app_run, from any thread. -EINVAL without a function or a phase,
+ * -EALREADY after app_run, -ENOMEM.
  */
 int app_add_hook(struct app *app, enum app_phase phase, task_fn *fn, void *arg);
 
@@ -234,7 +265,8 @@ int app_add_hook(struct app *app, enum app_phase phase, task_fn *fn, void *arg);
  * Whether the servers' dependencies hold: 0, -ENOENT for a name that no server
  * has, -ELOOP for a cycle, -ENOMEM; -EALREADY once app_run was called, which does
  * the same before anything starts. *err (may be NULL) has the server as origin
- * and the words, with the path of the cycle.
+ * and the words, with the path of the cycle. From any thread, but not while
+ * another is in app_check, app_add_server or app_run of this app.
  */
 int app_check(const struct app *app, struct error *err);
 
@@ -251,16 +283,19 @@ int app_check(const struct app *app, struct error *err);
  * instruction, and taken from a descriptor; delivered to another thread of the
  * program they are passed on. A second one ends the process with _exit(128+n),
  * 200 ms after the first at the earliest, since timeout(1) and others send one
- * request twice (in the drain delay it ends the delay). What does not come back 1 s after
- * the deadline is reported and ends the process with _exit(124), unless
- * app_options.stuck says otherwise.
+ * request twice. In the drain delay it ends the delay instead, and the next one
+ * forces; a first one there, after a stop with another cause, ends it as well.
+ * What does not come back 1 s after the deadline is reported and ends the
+ * process with _exit(124), unless app_options.stuck says otherwise.
  */
 int app_run(struct app *app, struct error *err);
 
 /*
- * Asks the app to stop, and returns 0 at once, however often it is called.
- * From any thread, hooks and servers included, and before app_run, which then
- * runs nothing and returns 0. Not from a signal handler.
+ * Asks the app to stop, and returns 0 at once, however often it is called: what
+ * comes after the first call changes nothing, the drain delay included, which
+ * only a signal cuts short. From any thread, hooks and servers included, and
+ * before app_run, which then runs nothing and returns 0. Not from a signal
+ * handler.
  */
 int app_stop(struct app *app);
 
@@ -301,8 +336,9 @@ void app_reload_config(struct app_reload *reload, void *config,
     void (*release)(void *config));
 
 /*
- * Asks for a report, and returns 0 at once. From any thread, while app_run
- * runs. It comes as events of type APP_EVENT_REPORT: for each server its state,
+ * Asks for a report, and returns 0 at once. From any thread. One that was asked
+ * for before app_run comes when that has begun; after its end none comes. It
+ * comes as events of type APP_EVENT_REPORT: for each server its state,
  * for how long, what it waits for; for each thread in a function of the program
  * the system call and the kernel function that it waits in.
  */
@@ -408,7 +444,9 @@ enum app_exit {
 	APP_EXIT_SIGNAL = 128 /* plus n: forced by signal n */
 };
 
-/* The exit status for how app_run went; APP_EXIT_FAILED before. */
+/*
+ * The exit status for how app_run went; APP_EXIT_FAILED before. From any thread.
+ */
 int app_exit_status(const struct app *app);
 
 /*

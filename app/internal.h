@@ -74,6 +74,8 @@ enum {
 	GRACE_MS = 1000, /* between the deadline and "stuck" */
 	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
 	REPORT_PLACE = 162,
+	RELOAD_PLACE = 112,
+	STEP_TRY = 160,
 	REPEAT_MS = 200, /* a second signal forces no sooner after the first */
 	EXIT_STUCK = 124 /* as timeout(1) */
 };
@@ -194,6 +196,10 @@ struct step {
 	unsigned attempt;
 	/* guarded by app->lock */
 	pid_t tid; /* of the thread that does it */
+	/* The server that a reload is in, since when; NULL: it is in none. */
+	struct unit *called;
+	enum server_reload called_phase;
+	int64_t called_ms;
 	bool skip, over;
 	int code;
 	struct error error; /* for one that is tried again */
@@ -311,6 +317,9 @@ void report_signal(struct app *app, enum app_event_type type, int signal);
 void report_new_errors(struct app *app);
 /* "250 ms", "1.5 s". */
 const char *report_duration(int64_t ms, char buffer[static 32]);
+/* A line of a report, as an event; unit NULL: of the app. */
+void report_line(struct app *app, const struct unit *unit, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* All servers and threads, a line each, as events. */
 void report_all(struct app *app);
 /* Where the threads of what is stuck are; deep: with their backtraces. */
@@ -415,6 +424,15 @@ void step_skip_all(struct app *app);
 void step_end_all(struct app *app);
 const char *step_origin(enum app_state state);
 int step_fail(struct step *step, int code);
+/*
+ * A function that took so long has heeded its context, and returned what that
+ * says, without words of its own: these are added. Returns code.
+ */
+int step_heeded(int code, const struct context *ctx, int64_t begin_ms);
+/* "; the last try failed: ...", or nothing. */
+void step_last_try(struct step *step, char text[static STEP_TRY]);
+/* A line of the report if it is to be tried again. */
+void step_report_retry(struct step *step);
 /* The way up ended before the step did. */
 int step_cut_off(struct step *step, struct context *up);
 
@@ -450,6 +468,10 @@ void reload_not_begun(struct app *app, int code);
 bool reload_abandon(struct app *app);
 /* The app stops before the new set is in force. */
 void reload_cut_off(struct app *app);
+/* The server in which the step's reload is now, in which phase, since when. */
+struct unit *reload_called(struct step *step, const char **phase, int64_t *ms);
+/* ": a has been in its reload check for 1.2 s", or nothing. */
+void reload_place(struct step *step, char text[static RELOAD_PLACE]);
 /* After the run. */
 void reload_free(struct app *app);
 

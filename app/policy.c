@@ -256,19 +256,56 @@ void policy_stuck(struct unit *unit, const struct error *err)
 	unit_give_up(unit);
 }
 
-void policy_bereft(struct unit *unit)
+static struct unit *lost_need(const struct unit *unit)
 {
-	const struct unit *lost = NULL;
-	struct error err;
-
-	for (size_t i = 0; i < unit->links.on_count && !lost; i++)
+	for (size_t i = 0; i < unit->links.on_count; i++)
 		if (unit->links.on[i].need &&
 		    unit_is_lost(unit->links.on[i].unit))
-			lost = unit->links.on[i].unit;
+			return unit->links.on[i].unit;
+	return NULL;
+}
+
+/* Why it will be lost, unless that was told as its failure already. */
+static void tell_loss(struct unit *unit)
+{
+	bool told;
+
+	if (unit->state == UNIT_LOST || unit->given_up)
+		return;
+	pthread_mutex_lock(&unit->app->lock);
+	told = !strcmp(unit->status.error.text, unit->loss.text);
+	pthread_mutex_unlock(&unit->app->lock);
+	if (!told)
+		tell_failure(unit, &unit->loss);
+}
+
+/*
+ * The app is about to end for one that needs it, and so will not come to lose
+ * it. The cause, at the end of the chain, comes first.
+ */
+static void tell_losses(struct unit *lost)
+{
+	struct unit *list = NULL;
+
+	for (; lost; lost = lost_need(lost)) {
+		lost->wave_next = list;
+		list = lost;
+	}
+	for (; list; list = list->wave_next)
+		tell_loss(list);
+}
+
+void policy_bereft(struct unit *unit)
+{
+	struct unit *lost = lost_need(unit);
+	struct error err;
+
 	if (!lost || unit_is_lost(unit) || unit->losing || unit->removed)
 		return;
 	error_set(-ENOTCONN, "needs %s, which has failed for good", lost->name);
 	err = error_of(-ENOTCONN);
 	error_origin(&err, unit->name);
+	if (!unit->server.optional)
+		tell_losses(lost);
 	fail_for_good(unit, &err, false);
 }

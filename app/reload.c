@@ -23,6 +23,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -252,16 +253,64 @@ static int call_init(struct call *call, struct unit *unit, void *config,
 	return call->ctx ? 0 : -ENOMEM;
 }
 
+/* For who asks why it takes so long. */
+static void set_called(struct unit *unit, enum server_reload phase, bool called)
+{
+	struct app *app = unit->app;
+	struct step *step =
+	    &app->steps[phase == SERVER_RELOAD_COMMIT ? APP_STATE_COMMITTING
+						      : APP_STATE_RELOADING];
+
+	pthread_mutex_lock(&app->lock);
+	step->called = called ? unit : NULL;
+	step->called_phase = phase;
+	step->called_ms = clock_ms();
+	pthread_mutex_unlock(&app->lock);
+}
+
 static int call(struct call *call, struct unit *unit, enum server_reload phase)
 {
+	int64_t begin_ms = clock_ms();
 	int code;
 
 	assert(unit && unit->server.reload);
 	error_thread.code = 0;
 	call->what.phase = phase;
+	set_called(unit, phase, true);
 	code = unit->server.reload(call->ctx, unit->server.arg);
+	set_called(unit, phase, false);
 	assert(code <= 0);
-	return code;
+	return step_heeded(code, call->ctx, begin_ms);
+}
+
+/* While that step runs no reload is made, so the server stays the app's. */
+struct unit *reload_called(struct step *step, const char **phase, int64_t *ms)
+{
+	static const char *const phases[] = {[SERVER_RELOAD_CHECK] =
+						 "reload check",
+	    [SERVER_RELOAD_COMMIT] = "reload commit",
+	    [SERVER_RELOAD_ABORT] = "reload abort"};
+	struct unit *unit;
+
+	pthread_mutex_lock(&step->app->lock);
+	unit = step->called;
+	*phase = unit ? phases[step->called_phase] : NULL;
+	*ms = clock_ms() - step->called_ms;
+	pthread_mutex_unlock(&step->app->lock);
+	return unit;
+}
+
+void reload_place(struct step *step, char text[static RELOAD_PLACE])
+{
+	const char *phase;
+	char since[32];
+	int64_t ms;
+	const struct unit *unit = reload_called(step, &phase, &ms);
+
+	*text = '\0';
+	if (unit)
+		snprintf(text, RELOAD_PLACE, ": %s has been in its %s for %s",
+		    unit->name, phase, report_duration(ms, since));
 }
 
 static int refuse(struct app_reload *reload, const char *origin, int code)
@@ -344,6 +393,7 @@ static int check(struct app_reload *reload, struct context *ctx)
 	if (app->reload_fn)
 		code = app->reload_fn(ctx, reload, app->reload_arg);
 	assert(code <= 0);
+	step_heeded(code, ctx, reload->begin_ms);
 	if (!code && context_err(ctx))
 		return refuse_ended(reload, ctx);
 	if (code)
@@ -467,8 +517,10 @@ void reload_not_begun(struct app *app, int code)
 bool reload_abandon(struct app *app)
 {
 	struct app_reload *reload = app->reload;
+	char place[RELOAD_PLACE], late[RELOAD_PLACE + 32];
 	bool abandoned;
 
+	reload_place(&app->steps[APP_STATE_RELOADING], place);
 	pthread_mutex_lock(&app->lock);
 	abandoned = !reload->decided;
 	reload->abandoned = abandoned;
@@ -476,10 +528,11 @@ bool reload_abandon(struct app *app)
 	if (!abandoned)
 		return false;
 	app->reload = NULL;
+	snprintf(late, sizeof(late), "not done in time%s", place);
 	if (app->stopping)
 		tell_refused_code(app, -ECANCELED, "the app stops");
 	else
-		tell_refused_code(app, -ETIMEDOUT, "not done in time");
+		tell_refused_code(app, -ETIMEDOUT, late);
 	return true;
 }
 

@@ -188,7 +188,8 @@ const char *app_event_name(enum app_event_type type)
 	    [APP_EVENT_TIMEOUT] = "timeout",
 	    [APP_EVENT_REPORT] = "report",
 	    [APP_EVENT_STUCK] = "stuck",
-	    [APP_EVENT_FORCED] = "forced"};
+	    [APP_EVENT_FORCED] = "forced",
+	    [APP_EVENT_STOP] = "stop-begins"};
 
 	return (size_t)type < sizeof(names) / sizeof(*names) ? names[type]
 							     : "unknown";
@@ -210,10 +211,7 @@ const char *report_duration(int64_t ms, char buffer[static 32])
 
 _Static_assert(REPORT_PLACE == WHERE_TEXT + 2, "\": \" and a place");
 
-static void report_line(struct app *app, const struct unit *unit,
-    const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void report_line(struct app *app, const struct unit *unit,
-    const char *fmt, ...)
+void report_line(struct app *app, const struct unit *unit, const char *fmt, ...)
 {
 	struct app_event event = event_of(APP_EVENT_REPORT, unit, NULL);
 	char text[512];
@@ -454,8 +452,10 @@ void report_all(struct app *app)
 	    app->ready ? "" : "not ", ready, app->units.count, also);
 	for (size_t i = 0; i < app->units.count; i++)
 		report_unit(app->units.all[i]);
-	for (int i = 0; i < STATES; i++)
+	for (int i = 0; i < STATES; i++) {
+		step_report_retry(&app->steps[i]);
 		if (app->steps[i].running)
 			report_step_thread(&app->steps[i], false);
+	}
 	report_other_threads(app, false);
 }

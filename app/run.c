@@ -79,6 +79,11 @@ void run_request_stop(struct app *app)
 	status_hide_ready(app);
 	pthread_mutex_unlock(&app->lock);
 	status_update_ready(app);
+	/* Else the next state says so at once. */
+	if (app->steps[app->state].running) {
+		report_new_errors(app); /* why */
+		report_event(app, APP_EVENT_STOP, NULL, 0, NULL);
+	}
 	app->stop_deadline_ms = app->stop_timeout_ms < 0
 				    ? INT64_MAX
 				    : clock_deadline_ms(app->stop_timeout_ms);
@@ -94,10 +99,20 @@ static _Noreturn void force_by_signal(struct app *app, int signal)
 	stuck_force(app, 128 + signal);
 }
 
+/* The drain delay is over sooner; false if it does not pass just now. */
+static bool end_drain(struct app *app)
+{
+	if (app->state != APP_STATE_DRAINING || app->drained)
+		return false;
+	app->drained = true;
+	return true;
+}
+
 /*
  * timeout(1), make(1) and others signal the process and its group, so that one
  * request comes twice. A second signal right after the first takes effect only
- * a moment after it: by then an app that stops at once has stopped in order.
+ * a moment after it: by then an app that stops at once has stopped in order,
+ * and one that drains has come to its delay.
  */
 static void take_second_signal(struct app *app, int signal)
 {
@@ -107,6 +122,14 @@ static void take_second_signal(struct app *app, int signal)
 		force_by_signal(app, signal);
 	app->force_signal = signal;
 	loop_arm(&app->loop, force_ms);
+}
+
+/* The moment has passed. */
+static void obey_second_signal(struct app *app)
+{
+	if (!end_drain(app))
+		force_by_signal(app, app->force_signal);
+	app->force_signal = 0; /* the next one forces */
 }
 
 static void take_signal(struct app *app, int signal)
@@ -120,9 +143,9 @@ static void take_signal(struct app *app, int signal)
 		app->signals_seen = 1;
 		app->signal_ms = clock_ms();
 		run_request_stop(app);
-	} else if (app->state == APP_STATE_DRAINING && !app->drained) {
-		app->drained = true;
-	} else {
+		/* If the stop has another cause, the delay may pass already. */
+		end_drain(app);
+	} else if (!end_drain(app)) {
 		take_second_signal(app, signal);
 	}
 }
@@ -424,7 +447,7 @@ static struct unit *first_not_ready(struct app *app)
 
 static void start_timed_out(struct app *app)
 {
-	char after[32], list[160];
+	char after[32], list[160], try[STEP_TRY];
 	struct unit *unit = NULL;
 
 	report_duration(app->start_timeout_ms, after);
@@ -433,7 +456,9 @@ static void start_timed_out(struct app *app)
 		list_not_ready(app, list, sizeof(list));
 		error_set(-ETIMEDOUT, "not ready after %s: %s", after, list);
 	} else {
-		error_set(-ETIMEDOUT, "start is not done after %s", after);
+		step_last_try(&app->steps[app->state], try);
+		error_set(-ETIMEDOUT, "start is not done after %s%s", after,
+		    try);
 	}
 	report_code(app, unit, step_origin(app->state), -ETIMEDOUT);
 	run_request_stop(app);
@@ -449,11 +474,10 @@ static void check_deadlines(struct app *app)
 	int64_t now_ms = clock_ms(), next_ms = INT64_MAX;
 
 	app->loop.fired = false;
-	if (app->force_signal) {
-		if (now_ms >= app->signal_ms + REPEAT_MS)
-			force_by_signal(app, app->force_signal);
+	if (app->force_signal && now_ms >= app->signal_ms + REPEAT_MS)
+		obey_second_signal(app);
+	if (app->force_signal)
 		next_ms = app->signal_ms + REPEAT_MS;
-	}
 	if (!app->stopping && app->state < APP_STATE_RUNNING) {
 		if (now_ms >= app->start_deadline_ms)
 			start_timed_out(app);
@@ -563,14 +587,16 @@ static int check_order(struct app *app, struct error *err)
 
 static int init(struct app *app, struct error *err)
 {
-	int ret = loop_init(&app->loop);
+	/* Before all else: until then a thread without our mask is killed. */
+	int ret = signals_init(app->signals);
+	int loop_ret = loop_init(&app->loop); /* fini undoes it, whatever ret */
 
+	if (!ret)
+		ret = loop_ret;
 	if (!ret)
 		ret = report_init(app);
 	if (!ret)
 		ret = check_order(app, err);
-	if (!ret)
-		ret = signals_init(app->signals);
 	if (!ret)
 		ret = add_sources(app);
 	if (!ret)

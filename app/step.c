@@ -51,6 +51,56 @@ int step_cut_off(struct step *step, struct context *up)
 	return step_fail(step, code);
 }
 
+int step_heeded(int code, const struct context *ctx, int64_t begin_ms)
+{
+	char after[32];
+
+	if (code == -ETIMEDOUT && error_thread.code != code &&
+	    context_err(ctx) == code)
+		error_set(code, "not done after %s",
+		    report_duration(clock_ms() - begin_ms, after));
+	return code;
+}
+
+/* The error of the last try; code 0 if it has not failed. */
+static struct error last_error(struct step *step)
+{
+	struct error err;
+
+	pthread_mutex_lock(&step->app->lock);
+	err = step->error;
+	pthread_mutex_unlock(&step->app->lock);
+	return err;
+}
+
+void step_last_try(struct step *step, char text[static STEP_TRY])
+{
+	struct error err = last_error(step);
+
+	*text = '\0';
+	if (err.code)
+		snprintf(text, STEP_TRY, "; the last try failed: %.*s",
+		    STEP_TRY - 32, err.text);
+}
+
+void step_report_retry(struct step *step)
+{
+	int64_t delay_ms = step->retry_ms - clock_ms();
+	struct error err;
+	char delay[32];
+
+	if (!step->attempt || !(step->retry_ms || step->running))
+		return;
+	err = last_error(step);
+	if (step->retry_ms)
+		report_line(step->app, NULL, "%s: tried again in %s",
+		    step_origin(step->state),
+		    report_duration(delay_ms > 0 ? delay_ms : 0, delay));
+	if (err.code)
+		report_line(step->app, NULL, "%s: last error: %s",
+		    step_origin(step->state), err.text);
+}
+
 static int run_hook(struct step *step, const struct hook *hook,
     struct context *ctx)
 {
@@ -97,7 +147,7 @@ static int call_registrar(struct step *step, struct context *ctx,
 	error_thread.code = 0;
 	code = fn(ctx, app_instance(app), app->registrar.arg);
 	assert(code <= 0);
-	return code;
+	return step_heeded(code, ctx, step->begin_ms);
 }
 
 static bool tries_again(const struct app *app)
@@ -471,7 +521,7 @@ static void abandon(struct step *step, int64_t now_ms)
 	struct app *app = step->app;
 	bool only_late = false;
 	struct error err;
-	char after[32];
+	char after[32], place[RELOAD_PLACE];
 
 	if (step->state == APP_STATE_RELOADING && !reload_abandon(app)) {
 		step->overdue_ms = INT64_MAX; /* it is about to say so */
@@ -488,8 +538,9 @@ static void abandon(struct step *step, int64_t now_ms)
 		pthread_mutex_unlock(&app->lock);
 		only_late = tries_again(app);
 	}
-	error_set(-ETIMEDOUT, "not done after %s",
-	    report_duration(now_ms - step->begin_ms, after));
+	reload_place(step, place);
+	error_set(-ETIMEDOUT, "not done after %s%s",
+	    report_duration(now_ms - step->begin_ms, after), place);
 	err = error_of(-ETIMEDOUT);
 	if (only_late) {
 		tell_late(step, &err);
@@ -536,6 +587,7 @@ void step_skip_all(struct app *app)
 
 void step_end_all(struct app *app)
 {
+	int64_t now_ms = clock_ms();
 	/* Registering is told by its context, and gets no more than that. */
 	int64_t soon_ms =
 	    earlier(clock_deadline_ms(GRACE_MS), app->stop_deadline_ms);
@@ -549,7 +601,10 @@ void step_end_all(struct app *app)
 		step->retry_ms = 0;
 		if (!step->running || is_way_down(step->state))
 			continue;
-		step->overdue_ms = earlier(step->overdue_ms, end_ms);
+		/* One that was left behind is told now: a grace from here. */
+		step->overdue_ms = step->abandoned
+				       ? now_ms
+				       : earlier(step->overdue_ms, end_ms);
 		loop_arm(&app->loop, step->overdue_ms);
 	}
 }

@@ -72,10 +72,17 @@ static void report_stuck_step(struct app *app, struct step *step,
     int64_t now_ms)
 {
 	char place[REPORT_PLACE];
+	const char *phase;
+	int64_t ms;
+	struct unit *unit = reload_called(step, &phase, &ms);
 
 	report_step_place(step, place);
-	tell_stuck(app, NULL, step_origin(step->state),
-	    app_state_name(step->state), now_ms - step->begin_ms, place);
+	if (unit)
+		tell_stuck(app, unit, NULL, phase, ms, place);
+	else
+		tell_stuck(app, NULL, step_origin(step->state),
+		    app_state_name(step->state), now_ms - step->begin_ms,
+		    place);
 	report_step_thread(step, true);
 }
 
@@ -130,26 +137,45 @@ void stuck_check(struct app *app, int64_t now_ms)
 		report_stuck(app, now_ms);
 }
 
+struct names {
+	char text[190];
+	size_t used, left;
+};
+
+/* With room for how many are left out, " and 12345 more". */
+static void add_name(struct names *names, const char *name, const char *phase)
+{
+	char one[NAME_SIZE + 16];
+	int length =
+	    snprintf(one, sizeof(one), phase ? "%s (%s)" : "%s", name, phase);
+
+	if (names->left ||
+	    names->used + (size_t)length + 2 + 24 > sizeof(names->text))
+		names->left++;
+	else
+		names->used += (size_t)snprintf(names->text + names->used,
+		    sizeof(names->text) - names->used, "%s%s",
+		    names->used ? ", " : "", one);
+}
+
 /* What app_run returns when it leaves something behind. */
 struct error stuck_error(const struct app *app)
 {
-	char list[160] = "";
+	struct names names = {.used = 0};
 	struct error err;
-	size_t used = 0;
 
 	for (int i = 0; i < STATES; i++)
-		if (app->steps[i].running && used + 32 < sizeof(list))
-			used += (size_t)snprintf(list + used,
-			    sizeof(list) - used, "%s%s", used ? ", " : "",
-			    step_origin((enum app_state)i));
+		if (app->steps[i].running)
+			add_name(&names, step_origin((enum app_state)i), NULL);
 	for (size_t i = 0; i < app->units.count; i++)
-		if (is_late(app->units.all[i]) &&
-		    used + NAME_SIZE + 12 < sizeof(list))
-			used += (size_t)snprintf(list + used,
-			    sizeof(list) - used, "%s%s (%s)", used ? ", " : "",
-			    app->units.all[i]->name,
+		if (is_late(app->units.all[i]))
+			add_name(&names, app->units.all[i]->name,
 			    unit_phase(app->units.all[i]));
-	error_set(-ETIMEDOUT, "still running: %s", list);
+	if (names.left)
+		snprintf(names.text + names.used,
+		    sizeof(names.text) - names.used, " and %zu more",
+		    names.left);
+	error_set(-ETIMEDOUT, "still running: %s", names.text);
 	err = error_of(-ETIMEDOUT);
 	error_origin(&err, "app");
 	return err;

@@ -300,8 +300,7 @@ static void publish(struct unit *unit, enum unit_state before)
 		unit->run.ready_ms = now_ms;
 		status->start_ms = now_ms - unit->run.launch_ms;
 	}
-	if (unit->run.begun && lifecycle_is_down(unit->state) &&
-	    !lifecycle_is_down(before))
+	if (lifecycle_is_down(unit->state) && !lifecycle_is_down(before))
 		status->stop_ms = now_ms - unit->run.stop_ms;
 	if (!settled)
 		status_hide_ready(unit->app);
@@ -409,8 +408,8 @@ static void be_stopped(struct unit *unit)
 	/* What was left behind may be all that is left by now. */
 	if (app->overdue)
 		app->loop.fired = true;
-	if (unit->run.begun)
-		report_event(app, APP_EVENT_SERVER_STOPPED, unit, ms, NULL);
+	/* Also of one whose start was not called: it was told to be starting. */
+	report_event(app, APP_EVENT_SERVER_STOPPED, unit, ms, NULL);
 	if (unit->run.ctx)
 		context_cancel(unit->run.ctx, NULL);
 	go_on(unit);

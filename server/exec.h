@@ -69,9 +69,10 @@ void exec_free(struct exec **exec);
  *
  * Its stop sends the stop signal to the process group; the server has ended
  * when all of the group are gone. What is left when the time to stop is over
- * gets SIGKILL, and the result is -ETIMEDOUT. After a stop, exit status 0, 128
- * plus the stop signal or SIGTERM, or death by one of the two is a clean end,
- * anything else an error. It can be started again as often as one likes.
+ * gets SIGKILL and up to 0.5 s to be gone, and the result is -ETIMEDOUT. After
+ * a stop, exit status 0, 128 plus the stop signal or SIGTERM, or death by one of
+ * the two is a clean end, anything else an error. It can be started again as
+ * often as one likes.
  */
 struct server exec_server(struct exec *exec, const char *name);
 

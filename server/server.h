@@ -15,6 +15,10 @@
  *          called while start still runs, and always is for a start that
  *          blocks; it may even overtake the first instruction of start.
  *
+ * They return 0 or a negative errno. A number above 0 (a count, an errno that
+ * lost its sign) is a programmer error, and is asserted: it aborts the process.
+ * The same holds for reload and endpoint.
+ *
  * A server that is restarted goes through start and stop again, never two of
  * its starts or stops at a time.
  *
@@ -106,8 +110,9 @@ struct server {
 	 * NULL-terminated names. The server is started when those in `after`
 	 * are ready and those in `wants` are ready or have failed for good, and
 	 * stopped before them. It needs what it is `after`: when such a server
-	 * has failed for good, it has failed, too. Mind when those are ready: if
-	 * they neither notify nor are one-shots, it is before their first line.
+	 * has failed for good, it has failed, too, with -ENOTCONN. Mind when
+	 * those are ready: if they neither notify nor are one-shots, it is
+	 * before their first line.
 	 */
 	const char *const *after;
 	const char *const *wants;
@@ -161,7 +166,8 @@ int server_ready(struct context *ctx);
  * is called to COMMIT, and the new configuration is in force; else those that
  * agreed are called to ABORT, and what they prepared is dropped. Exactly one of
  * the two follows a CHECK that returned 0. An error of COMMIT is a failure of
- * the server; one of ABORT means nothing. Servers are called one after the
+ * the server; one of ABORT means nothing. A COMMIT that is not over at its
+ * context's deadline (app_options.reload_timeout_ms) ends the app. Servers are called one after the
  * other, beside their start, and beside stop if the app stops meanwhile.
  */
 enum server_reload {

@@ -98,6 +98,94 @@ START_TEST(a_server_without_a_name_or_a_start_is_refused)
 }
 END_TEST
 
+static void ck_assert_server_refused(const struct server *server,
+    const char *words)
+{
+	ck_assert_int_eq(app_add_server(app, server), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error_of(-EINVAL).text, words));
+}
+
+/* A20 */
+START_TEST(a_server_with_a_choice_or_a_name_that_cannot_be_is_refused)
+{
+	struct probe probe = PROBE(.name = "a");
+	struct server server = probe_server(&probe);
+
+	app_make();
+	server.restart.when = (enum server_restart_when)7;
+	ck_assert_server_refused(&server, "server a: 7 is no restart.when");
+	server = probe_server(&probe);
+	server.restart.scope = (enum server_restart_scope) - 1;
+	ck_assert_server_refused(&server, "server a: -1 is no restart.scope");
+	server = probe_server(&probe);
+	server.on_return = (enum server_return)2;
+	ck_assert_server_refused(&server, "server a: 2 is no on_return");
+	server = probe_server(&probe);
+	server.name = "a\nb";
+	ck_assert_server_refused(&server, "control character");
+	server.name = "a b";
+	add(&server);
+	app_free(&app);
+}
+END_TEST
+
+static void ck_assert_options_refused(const char *words)
+{
+	errno = 0;
+	ck_assert_ptr_null(app_new(&options));
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_str_eq(error_of(-EINVAL).text, words);
+}
+
+static void ck_assert_signal_refused(int signal, const char *words)
+{
+	int list[] = {SIGTERM, signal, 0};
+
+	options.signals = list;
+	ck_assert_options_refused(words);
+	options.signals = NULL;
+}
+
+/* A8 */
+START_TEST(signals_that_cannot_be_taken_are_refused)
+{
+	ck_assert_signal_refused(99, "99 is no signal");
+	ck_assert_signal_refused(-1, "-1 is no signal");
+	ck_assert_signal_refused(SIGSEGV, "signal 11 cannot stop the app");
+	ck_assert_signal_refused(SIGKILL, "signal 9 cannot stop the app");
+	options.reload_signal = SIGSTOP;
+	ck_assert_options_refused("signal 19 cannot reload the app");
+	options.reload_signal = 0;
+	options.report_signal = -5;
+	ck_assert_options_refused("-5 is no signal");
+}
+END_TEST
+
+/* A8: by the default list, too */
+START_TEST(a_signal_for_two_things_is_refused)
+{
+	options.reload_signal = SIGTERM;
+	ck_assert_options_refused("signal 15 is to reload the app and to do "
+				  "something else: which is it?");
+	options.reload_signal = options.report_signal = SIGHUP;
+	ck_assert_options_refused("signal 1 is to ask for a report and to do "
+				  "something else: which is it?");
+	options.report_signal = SIGUSR1;
+	app_make();
+	app_free(&app);
+}
+END_TEST
+
+START_TEST(an_option_that_is_no_choice_is_refused)
+{
+	options.registrar_policy = (enum registrar_policy)3;
+	ck_assert_options_refused("3 is no registrar_policy");
+	options.registrar_policy = REGISTRAR_ONCE;
+	options.stuck = (enum app_stuck) - 1;
+	ck_assert_options_refused("-1 is no choice for the stuck");
+}
+END_TEST
+
 START_TEST(a_hook_without_a_function_or_a_phase_is_refused)
 {
 	app_make();
@@ -1400,6 +1488,10 @@ int main(void)
 	    a_server_is_copied_with_its_name,
 	    a_name_that_is_taken_or_too_long_is_refused,
 	    a_server_without_a_name_or_a_start_is_refused,
+	    a_server_with_a_choice_or_a_name_that_cannot_be_is_refused,
+	    signals_that_cannot_be_taken_are_refused,
+	    a_signal_for_two_things_is_refused,
+	    an_option_that_is_no_choice_is_refused,
 	    a_hook_without_a_function_or_a_phase_is_refused,
 	    an_app_runs_once_and_nothing_is_added_after);
 	SUITE_ADD(suite, "order",

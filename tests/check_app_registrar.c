@@ -213,6 +213,58 @@ START_TEST(the_start_timeout_ends_the_tries)
 }
 END_TEST
 
+/* A3, A10, A18 */
+START_TEST(the_end_of_the_time_to_start_has_the_last_error_of_the_registrar)
+{
+	setup(REGISTRAR_RETRY);
+	app_free(&app);
+	options.start_timeout_ms = 1500;
+	options.registrar_delay_ms = options.registrar_max_delay_ms = LONG_MS;
+	app_make();
+	reg.fails = 1000;
+	ck_assert_int_eq(app_go(), -ETIMEDOUT);
+	ck_assert_str_eq(result.origin, "registrar");
+	ck_assert_str_eq(result.text, "start is not done after 1.5 s; the "
+				      "last try failed: the registry is down");
+	app_free(&app);
+}
+END_TEST
+
+/* A18: it returns what its context says, and has no words for it. */
+START_TEST(a_registrar_that_heeds_its_timeout_is_said_to_be_late)
+{
+	setup(REGISTRAR_ONCE);
+	app_free(&app);
+	options.registrar_timeout_ms = 20;
+	app_make();
+	reg.heeds = true;
+	ck_assert_int_eq(app_go(), -ETIMEDOUT);
+	ck_assert_str_eq(result.origin, "registrar");
+	ck_assert_ptr_nonnull(strstr(result.text, "not done after "));
+	app_free(&app);
+}
+END_TEST
+
+/* A6, A18: though the state changes only when the try is over. */
+START_TEST(a_stop_is_told_while_a_try_is_still_on_its_way)
+{
+	struct event go = EVENT_INIT;
+
+	setup(REGISTRAR_RETRY);
+	reg.hold = &go;
+	run_begin();
+	ck_assert(event_wait(&reg.entered));
+	app_stop(app);
+	until("stop-begins");
+	ck_assert_int_eq(noted("register-over"), 0);
+	event_set(&go);
+	run_join();
+	ck_assert_noted_in_order("state:registering", "stop-begins",
+	    "state:before-stop-hooks");
+	app_free(&app);
+}
+END_TEST
+
 /* A12, A18 */
 START_TEST(app_stop_ends_the_wait_for_the_next_try_at_once)
 {
@@ -571,6 +623,42 @@ START_TEST(a_registrar_that_never_returns_makes_the_end_stuck)
 }
 END_TEST
 
+static struct event stuck_go = EVENT_INIT;
+static atomic_llong stuck_at_ms;
+
+static void go_when_stuck(const struct app_event *event, void *arg)
+{
+	run_event(event, arg);
+	if (event->type == APP_EVENT_STUCK) {
+		stuck_at_ms = kit_now_ms();
+		event_set(&stuck_go);
+	}
+}
+
+/* A9, A18: however long it has hung by then, it has a grace from the stop on. */
+START_TEST(beside_a_try_that_hangs_is_not_stuck_right_after_the_request_to_stop)
+{
+	int64_t asked_ms;
+
+	setup(REGISTRAR_RETRY_BESIDE);
+	app_free(&app);
+	options.registrar_timeout_ms = 20;
+	options.stuck = APP_STUCK_WAIT;
+	options.on_event = go_when_stuck;
+	app_make();
+	add_probe(&server_a);
+	reg.hold = &stuck_go;
+	run_up();
+	until("timeout:registrar");
+	kit_pause_ms(1100); /* its own grace is over */
+	asked_ms = kit_now_ms();
+	run_stop();
+	ck_assert_int_eq(noted("stuck:registrar"), 1);
+	ck_assert_int_ge(stuck_at_ms - asked_ms, 1000);
+	app_free(&app);
+}
+END_TEST
+
 static int count_reload(struct context *ctx, struct app_reload *reload,
     void *arg)
 {
@@ -688,12 +776,15 @@ int main(void)
 	Suite *suite = suite_create("app_registrar");
 	TCase *policies, *stuck;
 
-	SUITE_ADD(suite, "once", once_a_registration_that_fails_ends_the_app);
+	SUITE_ADD(suite, "once", once_a_registration_that_fails_ends_the_app,
+	    a_registrar_that_heeds_its_timeout_is_said_to_be_late);
 	SUITE_ADD(suite, "retry",
 	    a_registration_is_tried_until_it_succeeds_and_then_the_app_goes_on,
 	    the_delays_between_tries_grow_up_to_the_greatest,
 	    a_retry_waits_for_its_delay, a_negative_delay_is_none,
 	    the_start_timeout_ends_the_tries,
+	    the_end_of_the_time_to_start_has_the_last_error_of_the_registrar,
+	    a_stop_is_told_while_a_try_is_still_on_its_way,
 	    app_stop_ends_the_wait_for_the_next_try_at_once,
 	    app_stop_ends_a_try_and_it_is_deregistered,
 	    a_try_that_hangs_and_comes_back_is_the_one,
@@ -709,6 +800,7 @@ int main(void)
 	    beside_deregistration_waits_for_a_try_that_ignores_the_stop,
 	    beside_the_app_goes_on_though_the_first_try_hangs,
 	    beside_a_try_that_comes_back_late_is_tried_again,
+	    beside_a_try_that_hangs_is_not_stuck_right_after_the_request_to_stop,
 	    beside_the_app_is_reloaded_while_it_is_tried);
 	policies = suite_case(suite, "policies");
 	tcase_add_checked_fixture(policies, suite_setup, suite_teardown);

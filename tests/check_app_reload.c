@@ -983,6 +983,28 @@ START_TEST(a_server_that_is_to_stop_before_its_start_is_called_is_not_stopped)
 }
 END_TEST
 
+/* A13: nothing of it was called, but it was told to be starting. */
+START_TEST(
+    a_server_whose_start_was_not_called_after_all_is_told_to_have_stopped)
+{
+	struct subject a = SUBJECT(.name = "a"), b = SUBJECT(.name = "b");
+
+	setup();
+	add_subject(&a);
+	plans[0].ops[0] = op_add(&b);
+	plans[0].ops[0].server.endpoint = endpoint_in_a_stop;
+	plans[0].ops[0].server.stop = count_stop;
+	run_up();
+	app_reload(app);
+	ck_assert_int_eq(run_join(), 0);
+	ck_assert_noted_in_order("starting:b", "to-stop", "stopped:b",
+	    "state:after-stop-hooks");
+	ck_assert_int_eq(noted("stopping:b"), 0);
+	ck_assert_int_eq(b.starts + b.stops, 0);
+	app_free(&app);
+}
+END_TEST
+
 START_TEST(a_change_that_cannot_be_made_is_the_callers_still)
 {
 	static const char long_name[] = "a-name-of-more-than-thirty-one-bytes";
@@ -1709,6 +1731,44 @@ START_TEST(a_reload_that_heeds_its_deadline_is_refused)
 }
 END_TEST
 
+static int heed_once(struct context *ctx, struct app_reload *reload, void *arg)
+{
+	int *times = arg;
+
+	(void)reload;
+	return (*times)++ ? 0 : context_wait(ctx, LONG_MS);
+}
+
+static int heed(struct context *ctx, void *arg)
+{
+	(void)arg;
+	return context_wait(ctx, LONG_MS);
+}
+
+/* Without words of their own: the program's function, and a server. */
+START_TEST(a_reload_that_heeds_its_deadline_is_said_to_be_late)
+{
+	struct subject a = SUBJECT(.name = "a");
+	struct server server = server_of(&a);
+	int times = 0;
+
+	options.reload_timeout_ms = 50;
+	setup();
+	app_free(&app);
+	options.reload = heed_once;
+	options.reload_arg = &times;
+	app_make();
+	server.reload = heed;
+	add(&server);
+	run_up();
+	reload_once();
+	ck_assert_refused(-ETIMEDOUT, "reload", "not done after ");
+	reload_once();
+	ck_assert_refused(-ETIMEDOUT, "a", "not done after ");
+	ck_assert_clean_end();
+}
+END_TEST
+
 /* The time is for all of it: who comes late is not asked any more. */
 START_TEST(a_reload_whose_time_is_over_asks_nobody_else)
 {
@@ -1811,6 +1871,77 @@ START_TEST(a_program_function_that_ignores_its_deadline_changes_nothing)
 	ck_assert_int_eq(noted("check:a"), 0);
 	ck_assert_clean_end();
 	ck_assert_gone(&b);
+}
+END_TEST
+
+/* A9 */
+START_TEST(the_server_that_does_not_come_back_from_its_check_is_named)
+{
+	struct event go = EVENT_INIT;
+	struct subject a = SUBJECT(.name = "a"),
+		       b = SUBJECT(.name = "b", .hold[CHECK] = &go);
+
+	options.reload_timeout_ms = 50;
+	setup();
+	add_subject(&a);
+	add_subject(&b);
+	run_up();
+	reload_once();
+	ck_assert_refused(-ETIMEDOUT, "reload",
+	    "not done in time: b has been in its reload check for ");
+	event_set(&go);
+	until("abort:b");
+	ck_assert_clean_end();
+}
+END_TEST
+
+static int start_and_return(struct context *ctx, void *arg)
+{
+	(void)ctx;
+	(void)arg;
+	return 0;
+}
+
+static int hang_in_commit(struct context *ctx, void *arg)
+{
+	if (server_reload_phase(ctx) == SERVER_RELOAD_COMMIT)
+		event_wait(arg);
+	return 0;
+}
+
+static int run_stuck_commit(void)
+{
+	struct event never = EVENT_INIT;
+	struct server server = {.name = "b",
+	    .start = start_and_return,
+	    .reload = hang_in_commit,
+	    .arg = &never};
+	size_t count;
+
+	options.on_event = tell_event;
+	options.stop_timeout_ms = 100;
+	options.reload_timeout_ms = 50;
+	options.stuck = APP_STUCK_RETURN;
+	app_make();
+	add(&server);
+	hook(APP_AFTER_START, reload_hook, NULL);
+	app_go();
+	tell("%s", app_errors(app, &count)[0].text);
+	return 0;
+}
+
+/* A9, A10 */
+START_TEST(the_server_that_does_not_come_back_from_its_commit_is_named)
+{
+	struct child child;
+
+	child_start(&child, run_stuck_commit);
+	child_until(&child, "state:after-stop-hooks");
+	child_until(&child, "stuck:b:stuck in reload commit for ");
+	child_until(&child, "not done after ");
+	ck_assert_ptr_nonnull(
+	    strstr(child.line, ": b has been in its reload commit for "));
+	ck_assert_exit(&child, 0);
 }
 END_TEST
 
@@ -2535,6 +2666,7 @@ int main(void)
 	    a_new_server_whose_endpoint_fails_has_failed,
 	    a_server_is_ready_no_sooner_than_its_start_has_begun,
 	    a_server_that_is_to_stop_before_its_start_is_called_is_not_stopped,
+	    a_server_whose_start_was_not_called_after_all_is_told_to_have_stopped,
 	    a_change_that_cannot_be_made_is_the_callers_still,
 	    a_server_is_changed_once_in_a_reload,
 	    a_reload_changes_the_times_to_stop_and_to_drain);
@@ -2562,10 +2694,13 @@ int main(void)
 	    a_commit_that_begins_in_a_stop_has_no_longer_than_that,
 	    a_stop_at_any_instant_of_a_reload_leaves_nothing);
 	SUITE_ADD(suite, "late", a_reload_that_heeds_its_deadline_is_refused,
+	    a_reload_that_heeds_its_deadline_is_said_to_be_late,
 	    a_reload_whose_time_is_over_asks_nobody_else,
 	    a_program_function_that_returns_0_too_late_is_refused,
 	    a_reload_that_ignores_its_deadline_is_given_up,
 	    a_program_function_that_ignores_its_deadline_changes_nothing,
+	    the_server_that_does_not_come_back_from_its_check_is_named,
+	    the_server_that_does_not_come_back_from_its_commit_is_named,
 	    a_reload_that_never_returns_makes_the_end_stuck);
 	SUITE_ADD(suite, "failures meanwhile",
 	    a_server_is_restarted_while_a_reload_is_checked,

@@ -888,6 +888,88 @@ START_TEST(all_that_hang_are_named)
 }
 END_TEST
 
+enum { CROWD = 14 };
+
+static int run_crowd_that_hangs(void)
+{
+	static char names[CROWD][NAME_SIZE];
+
+	options.on_event = tell_event;
+	options.stuck = APP_STUCK_RETURN;
+	options.stop_timeout_ms = 50;
+	if (pipe2(wall, O_CLOEXEC))
+		return 96;
+	app_make();
+	for (int i = 0; i < CROWD; i++) {
+		struct server server = {.name = names[i],
+		    .start = do_nothing,
+		    .stop = hang_in_read};
+
+		snprintf(names[i], sizeof(names[i]), "a-rather-long-name-%d",
+		    i);
+		add(&server);
+	}
+	stop_when_up();
+	app_run(app, &result);
+	tell("returned %s", result.text);
+	return 0;
+}
+
+/* A9 */
+START_TEST(those_that_hang_and_are_not_named_are_counted)
+{
+	struct child child;
+	int named = 0, left = 0;
+
+	child_start(&child, run_crowd_that_hangs);
+	child_until(&child, "returned still running: ");
+	for (const char *at = child.line; (at = strstr(at, "(stop)")); at++)
+		named++;
+	ck_assert_int_gt(named, 3);
+	ck_assert_ptr_nonnull(strstr(child.line, "(stop) and "));
+	sscanf(strstr(child.line, "(stop) and "), "(stop) and %d more", &left);
+	ck_assert_int_eq(named + left, CROWD);
+	ck_assert_exit(&child, 0);
+}
+END_TEST
+
+/* The registry is down, and the report comes while the next try is due. */
+static int refuse_to_register(struct context *ctx,
+    const struct instance *instance, void *arg)
+{
+	(void)ctx;
+	(void)instance;
+	(void)arg;
+	return error_set(-ECONNREFUSED, "the registry is down");
+}
+
+static void report_and_stop(const struct app_event *event, void *arg)
+{
+	keep_report(event, arg);
+	if (event->type == APP_EVENT_REGISTRAR_RETRY)
+		app_report(app);
+	if (event->type == APP_EVENT_REPORT &&
+	    strstr(event->text, "registrar: last error"))
+		app_stop(app);
+}
+
+/* A18 */
+START_TEST(a_report_has_the_registrars_next_try_and_its_last_error)
+{
+	const struct registrar registrar = {refuse_to_register, NULL, NULL};
+
+	options.on_event = report_and_stop;
+	options.registrar = &registrar;
+	options.registrar_policy = REGISTRAR_RETRY;
+	options.registrar_delay_ms = options.registrar_max_delay_ms = LONG_MS;
+	app_make();
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_line("|registrar: tried again in ", " s");
+	ck_assert_line("|registrar: last error: the registry is down", "");
+	app_free(&app);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("app_report");
@@ -898,6 +980,7 @@ int main(void)
 	    a_report_during_the_stop_says_who_is_held_up,
 	    a_report_before_the_start_has_the_hook,
 	    a_report_has_the_restarts_and_the_last_error,
+	    a_report_has_the_registrars_next_try_and_its_last_error,
 	    a_report_says_only_what_is_waited_for,
 	    a_report_names_nobody_who_stays_as_holding_up,
 	    a_report_counts_whom_it_does_not_name,
@@ -906,7 +989,8 @@ int main(void)
 	    a_report_that_nobody_hears_harms_nobody);
 	SUITE_ADD(suite, "who hangs",
 	    one_that_hangs_is_named_with_its_phase_time_and_system_call,
-	    all_that_hang_are_named);
+	    all_that_hang_are_named,
+	    those_that_hang_and_are_not_named_are_counted);
 	SUITE_ADD(suite, "left behind",
 	    an_app_may_choose_to_return_and_leave_the_stuck_behind,
 	    what_was_left_behind_may_come_back_after_app_free,

@@ -1163,6 +1163,57 @@ START_TEST(what_needs_a_lost_server_has_failed_too)
 }
 END_TEST
 
+static char gave_up[220];
+
+static void keep_giving_up(const struct app_event *event, void *arg)
+{
+	on_event(event, arg);
+	if (event->type != APP_EVENT_SERVER_FAILED ||
+	    event->error->code == -EIO)
+		return;
+	note("told:%s:%d", event->server, -event->error->code);
+	if (event->error->code == -ENOTRECOVERABLE)
+		strcpy(gave_up, event->error->text);
+}
+
+/* A10: a is lost, then b, then the app has to end for c */
+START_TEST(why_a_server_is_lost_is_told_before_what_needs_it_ends_the_app)
+{
+	struct worker a = WORKER(.name = "a", .failures = 99, .code = -EIO);
+	struct worker b = WORKER(.name = "b"), c = WORKER(.name = "c");
+	static const char *const after_a[] = {"a", NULL};
+	static const char *const after_b[] = {"b", NULL};
+	struct server server = worker_server(&a);
+	char cause[32], second[32], last[32];
+
+	make();
+	app_free(&app);
+	options.on_event = keep_giving_up;
+	app_make();
+	server.restart.limit = 2;
+	server.restart.window_ms = -1;
+	server.optional = true;
+	add(&server);
+	server = worker_server(&b);
+	server.after = after_a;
+	server.optional = true;
+	add(&server);
+	server = worker_server(&c);
+	server.after = after_b;
+	add(&server);
+	ck_assert_int_eq(app_go(), -ENOTCONN);
+	ck_assert_str_eq(result.origin, "c");
+	ck_assert_str_eq(result.text, "needs b, which has failed for good");
+	snprintf(cause, sizeof(cause), "told:a:%d", ENOTRECOVERABLE);
+	snprintf(second, sizeof(second), "told:b:%d", ENOTCONN);
+	snprintf(last, sizeof(last), "told:c:%d", ENOTCONN);
+	ck_assert_noted_in_order(cause, second, last);
+	ck_assert_ptr_nonnull(strstr(gave_up, "gave up after 2 restarts"));
+	ck_assert_int_eq(status_of("a").error.code, -ENOTRECOVERABLE);
+	app_free(&app);
+}
+END_TEST
+
 /* ---- who does not become ready, or does not come back ---- */
 
 static int start_ready_the_second_time(struct context *ctx, void *arg)
@@ -1901,7 +1952,8 @@ int main(void)
 	    one_in_back_off_stays_there_when_all_are_restarted,
 	    nobody_starts_on_what_is_about_to_be_stopped,
 	    one_that_was_stable_when_another_restarted_it_starts_anew,
-	    what_needs_a_lost_server_has_failed_too);
+	    what_needs_a_lost_server_has_failed_too,
+	    why_a_server_is_lost_is_told_before_what_needs_it_ends_the_app);
 	SUITE_ADD(suite, "who does not come back",
 	    one_that_is_not_ready_in_time_is_restarted,
 	    one_that_does_not_come_back_cannot_be_restarted_and_is_stuck,

@@ -159,11 +159,14 @@ START_TEST(a_signal_that_is_pending_before_the_run_is_obeyed)
 END_TEST
 
 static bool raises_first;
+static const pthread_t *raises_on; /* that thread, instead of the process */
 
 /* Instead of the C library's: app_run makes its loop before all else. */
 int epoll_create1(int flags)
 {
-	if (raises_first)
+	if (raises_first && raises_on)
+		pthread_kill(*raises_on, SIGTERM);
+	else if (raises_first)
 		kill(getpid(), SIGTERM);
 	return (int)syscall(SYS_epoll_create1, flags);
 }
@@ -442,6 +445,29 @@ START_TEST(a_signal_to_a_thread_that_does_not_block_it_is_obeyed)
 }
 END_TEST
 
+/* A7: its handler is there before anything else of the app */
+START_TEST(a_signal_to_such_a_thread_in_the_first_moment_of_app_run_is_obeyed)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, unblocked_thread, NULL),
+	    0);
+	options.on_event = note_event;
+	app_make();
+	add_probe(&a);
+	hook(APP_BEFORE_START, note_hook, "before-start");
+	raises_on = &thread;
+	raises_first = true;
+	ck_assert_int_eq(app_go(), 0);
+	raises_first = false;
+	ck_assert_int_eq(noted("signal:15"), 1);
+	ck_assert_int_eq(noted("start:a"), 0);
+	event_set(&gone);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	app_free(&app);
+}
+END_TEST
+
 static int hang(struct context *ctx, void *arg)
 {
 	(void)ctx;
@@ -669,6 +695,69 @@ START_TEST(a_second_signal_ends_the_drain_delay_and_the_next_one_forces)
 }
 END_TEST
 
+static atomic_int signals_told;
+
+/* The next one is sent only when the one before was seen: none is merged. */
+static void raise_again(const struct app_event *event, void *arg)
+{
+	tell_event(event, arg);
+	if (event->type == APP_EVENT_SIGNAL && ++signals_told == 1)
+		kill(getpid(), SIGINT);
+}
+
+static int run_draining_with_two_signals(void)
+{
+	struct server server = {.name = "a", .start = pause_hook, .stop = hang};
+
+	options.drain_delay_ms = 1000 * LONG_MS;
+	options.on_event = raise_again;
+	app_make();
+	add(&server);
+	app_go();
+	return 1;
+}
+
+/* A8, A19: the second comes before the delay does */
+START_TEST(two_signals_at_a_time_end_the_drain_delay_and_the_next_one_forces)
+{
+	struct child child;
+
+	child_start(&child, run_draining_with_two_signals);
+	child_until(&child, "state:running");
+	kill(child.pid, SIGTERM);
+	child_until(&child, "signal:15");
+	child_until(&child, "signal:2");
+	child_until(&child, "state:stopping");
+	child_until(&child, "stopping:a");
+	kill(child.pid, SIGTERM);
+	ck_assert_exit(&child, 128 + SIGTERM);
+}
+END_TEST
+
+static int run_draining_after_app_stop(void)
+{
+	options.drain_delay_ms = 1000 * LONG_MS;
+	options.on_event = tell_event;
+	app_make();
+	add_probe(&a);
+	stop_when_up();
+	return app_go() ? 1 : 0;
+}
+
+/* A8, A12 */
+START_TEST(the_first_signal_after_another_cause_ends_the_drain_delay)
+{
+	struct child child;
+
+	child_start(&child, run_draining_after_app_stop);
+	child_until(&child, "state:draining");
+	kill(child.pid, SIGTERM);
+	child_until(&child, "signal:15");
+	child_until(&child, "state:stopping");
+	ck_assert_exit(&child, 0);
+}
+END_TEST
+
 static int raise_and_stop(struct context *ctx, void *arg)
 {
 	probe_stop(ctx, arg);
@@ -774,12 +863,15 @@ int main(void)
 	    a_signal_at_any_instant_ends_the_app_cleanly);
 	SUITE_ADD(suite, "another thread",
 	    a_signal_to_a_thread_that_does_not_block_it_is_obeyed,
+	    a_signal_to_such_a_thread_in_the_first_moment_of_app_run_is_obeyed,
 	    signals_to_a_process_with_such_a_thread_force_its_end);
 	SUITE_ADD(suite, "two apps", a_signal_stops_all_apps_of_the_process,
 	    an_app_is_not_stopped_by_the_signals_of_another);
 	SUITE_ADD(suite, "the second one",
 	    a_second_signal_while_a_stop_hangs_forces_the_end,
 	    a_second_signal_ends_the_drain_delay_and_the_next_one_forces,
+	    two_signals_at_a_time_end_the_drain_delay_and_the_next_one_forces,
+	    the_first_signal_after_another_cause_ends_the_drain_delay,
 	    the_first_signal_after_another_cause_is_a_first_one);
 	SUITE_ADD(suite, "what it leaves",
 	    mask_and_dispositions_are_as_before_when_app_run_returns);

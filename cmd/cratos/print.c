@@ -118,6 +118,18 @@ static void describe_running(struct line *text, struct printer *printer)
 	    isatty(STDIN_FILENO) ? "Ctrl-C, or " : "", (int)getpid());
 }
 
+/* With the state, or before it if something has to end first. */
+static void describe_stop(struct line *text, struct printer *printer)
+{
+	char within[32];
+
+	if (printer->has_stopped)
+		return;
+	printer->has_stopped = true;
+	add(text, "stopping, within %s",
+	    print_duration(printer->file->app->stop_timeout_ms, within));
+}
+
 static void describe_state(struct line *text, struct printer *printer,
     const struct app_event *event)
 {
@@ -133,8 +145,7 @@ static void describe_state(struct line *text, struct printer *printer,
 		describe_running(text, printer);
 		break;
 	case APP_STATE_BEFORE_STOP:
-		add(text, "stopping, within %s",
-		    print_duration(file->app->stop_timeout_ms, took));
+		describe_stop(text, printer);
 		break;
 	case APP_STATE_DRAINING:
 		if (file->app->drain_delay_ms)
@@ -297,6 +308,9 @@ static void describe(struct line *text, struct printer *printer,
 		break;
 	case APP_EVENT_SIGNAL:
 		add(text, "got %s", signal_name(event->signal));
+		break;
+	case APP_EVENT_STOP:
+		describe_stop(text, printer);
 		break;
 	case APP_EVENT_REGISTERED:
 		add(text, "registered after %s",

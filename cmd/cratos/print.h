@@ -16,7 +16,7 @@ struct printer {
 	enum level least; /* what is less urgent is not printed */
 	bool colour, journal;
 	int name_width;
-	bool has_run, unready;
+	bool has_run, unready, has_stopped;
 	size_t lost; /* servers that the app goes on without */
 	int64_t up_ms, down_ms; /* how long start and stop took so far */
 };
