@@ -198,7 +198,8 @@ struct app_options { /* zero is the default everywhere */
 	/*
 	 * Told of each transition, in order, on the thread of app_run. Signals
 	 * and deadlines wait while it runs. NULL: only reports, and what is
-	 * stuck, are told, as lines on standard error.
+	 * stuck, are told, as lines on standard error. Those hold up the app
+	 * for 100 ms at most; if nobody reads them, they are lost and counted.
 	 */
 	void (*on_event)(const struct app_event *event, void *arg);
 	void *event_arg; /* borrowed until app_run has returned */
