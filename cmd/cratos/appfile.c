@@ -12,6 +12,7 @@
 #include "cmd/cratos/appfile.h"
 #include "cmd/cratos/echo.h"
 #include "cmd/cratos/order.h"
+#include "cmd/cratos/print.h"
 
 const char *signal_name(int signal)
 {
@@ -328,7 +329,8 @@ static void check_app(struct appfile *file, const struct appfile *in_force)
 				    "it");
 }
 
-static int print_errors(const struct appfile *file)
+static int print_errors(const struct appfile *file,
+    const struct printer *printer)
 {
 	size_t count;
 	const struct config_error *errors = config_errors(file->config, &count);
@@ -336,19 +338,22 @@ static int print_errors(const struct appfile *file)
 
 	for (size_t i = 0; i < count; i++) {
 		config_error_format(&errors[i], text, sizeof(text));
-		fprintf(stderr, "cratos: %s\n", text);
+		print_problem(printer, text);
 	}
 	return count ? APP_EXIT_CONFIG : 0;
 }
 
-static int no_memory(const char *path)
+static int no_memory(const struct printer *printer, const char *path)
 {
-	fprintf(stderr, "cratos: %s: out of memory\n", path);
+	char text[2048];
+
+	snprintf(text, sizeof(text), "%s: out of memory", path);
+	print_problem(printer, text);
 	return APP_EXIT_FAILED;
 }
 
 int appfile_load(struct appfile *file, const char *path, bool thorough,
-    const struct appfile *in_force)
+    const struct appfile *in_force, const struct printer *printer)
 {
 	/* A section without keys has the defaults. */
 	static const char empty[] = "[server:none]";
@@ -358,18 +363,18 @@ int appfile_load(struct appfile *file, const char *path, bool thorough,
 	config_parse("defaults", empty, sizeof(empty) - 1, file_sections,
 	    &file->defaults);
 	if (!file->config || !file->defaults)
-		return no_memory(path);
+		return no_memory(printer, path);
 	file->app = config_get(file->config, "app");
 	file->count = config_count(file->config, "server:");
 	file->servers = calloc(file->count + 1, sizeof(*file->servers));
 	if (!file->servers)
-		return no_memory(path);
+		return no_memory(printer, path);
 	for (size_t i = 0; i < file->count; i++)
 		make_server(file, i, thorough);
 	check_app(file, in_force);
 	if (!count_errors(file))
 		order_check(file);
-	return print_errors(file);
+	return print_errors(file, printer);
 }
 
 void appfile_free(struct appfile *file)

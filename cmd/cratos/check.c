@@ -171,7 +171,7 @@ static int show(const struct appfile *file)
 int check_command(const char *path)
 {
 	struct appfile file;
-	int status = appfile_load(&file, path, true, NULL);
+	int status = appfile_load(&file, path, true, NULL, NULL);
 
 	if (!status)
 		status = show(&file);
