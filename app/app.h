@@ -17,7 +17,7 @@
  *
  * app_run stays on the thread that calls it, which watches signals, deadlines
  * and the servers; every function of the program's runs on another, but for
- * on_event, watch functions, server.kill and what releases servers and
+ * on_event, watch functions, the kill functions and what releases servers and
  * configurations.
  */
 #ifndef CRATOS_APP_H
@@ -63,6 +63,13 @@ struct registrar {
 	int (*deregister_instance)(struct context *ctx,
 	    const struct instance *instance, void *arg);
 	void *arg; /* borrowed until app_free */
+	/*
+	 * The last resort: called on the thread of app_run right before the
+	 * process is ended by force (a second signal, a stop that is stuck)
+	 * while one of the functions above runs, so that nothing it has
+	 * started stays behind. May be NULL; must not block.
+	 */
+	void (*kill)(void *arg);
 };
 
 enum registrar_policy {
