@@ -125,13 +125,13 @@ static void describe_running(struct line *text, struct printer *printer)
 	if (printer->has_run)
 		return;
 	printer->has_run = true;
-	add(text, "running, ");
+	print_duration(printer->up_ms, took);
 	if (printer->lost)
-		add(text, "without %zu that failed", printer->lost);
+		add(text, "running after %s, without %zu that failed", took,
+		    printer->lost);
 	else
-		add(text, "all ready");
-	add(text, " after %s; to stop: %skill %d",
-	    print_duration(printer->up_ms, took),
+		add(text, "running, all ready after %s", took);
+	add(text, "; to stop: %skill %d",
 	    isatty(STDIN_FILENO) ? "Ctrl-C, or " : "", (int)getpid());
 }
 

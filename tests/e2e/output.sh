@@ -369,6 +369,34 @@ check_shows_all_that_is_set() {
 	[ ! -e "$work/socket" ] || problem 'check has started something'
 }
 
+check_shows_when_a_server_is_killed_by_the_apps_time() {
+	cat >"$work/app.ini" <<-END
+		[app]
+		stop_timeout = 2s
+		[server:one]
+		exec = sleep 1000
+		stop_timeout = 1h
+	END
+	run "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 0
+	has "$work/out" '^    stop  SIGTERM, SIGKILL after 2 s$'
+}
+
+what_runs_without_those_that_failed_says_so() {
+	cat >"$work/app.ini" <<-END
+		[server:one]
+		tcp-echo = 127.0.0.1:0
+		[server:two]
+		exec = /no/such/program
+		optional = true
+	END
+	start app "$cratos" run "$work/app.ini"
+	wait_for_line "$work/app.err" \
+		'running after [0-9.]+ m?s, without 1 that failed; to stop: kill'
+	stop_app TERM
+	is 'exit status' "$status" 0
+}
+
 for name in json_is_one_object_for_each_event json_tells_a_failure \
 	json_is_valid_whatever_is_in_it json_tells_what_is_wrong_with_a_file \
 	quiet_is_silent_when_all_is_well \
@@ -381,7 +409,9 @@ for name in json_is_one_object_for_each_event json_tells_a_failure \
 	a_reader_of_the_lines_that_stalls_does_not_keep_a_second_signal_off \
 	a_reader_of_the_lines_that_stalled_is_told_how_many_were_lost \
 	standard_streams_that_are_closed_stay_without_use \
-	check_shows_all_that_is_set; do
+	check_shows_all_that_is_set \
+	check_shows_when_a_server_is_killed_by_the_apps_time \
+	what_runs_without_those_that_failed_says_so; do
 	test_that "$name"
 done
 all_passed
