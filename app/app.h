@@ -17,7 +17,7 @@
  *
  * app_run stays on the thread that calls it, which watches signals, deadlines
  * and the servers; every function of the program's runs on another, but for
- * on_event, watch functions, server.kill and what releases servers and
+ * on_event, watch functions, the kill functions and what releases servers and
  * configurations.
  */
 #ifndef CRATOS_APP_H
@@ -66,6 +66,13 @@ struct registrar {
 	int (*deregister_instance)(struct context *ctx,
 	    const struct instance *instance, void *arg);
 	void *arg; /* borrowed until app_free */
+	/*
+	 * The last resort: called on the thread of app_run right before the
+	 * process is ended by force (a second signal, a stop that is stuck)
+	 * while one of the functions above runs, so that nothing it has
+	 * started stays behind. May be NULL; must not block.
+	 */
+	void (*kill)(void *arg);
 };
 
 enum registrar_policy {
@@ -217,7 +224,8 @@ struct app_options { /* zero is the default everywhere */
 	 * any thread while app_run runs (app_stop, app_reload, app_report, and
 	 * what asks for states), but must not wait for a server or a hook.
 	 * NULL: only reports, and what is stuck, are told, as lines on standard
-	 * error.
+	 * error. Those hold up the app for 100 ms at most; if nobody reads
+	 * them, they are lost and counted.
 	 */
 	void (*on_event)(const struct app_event *event, void *arg);
 	void *event_arg; /* borrowed until app_run has returned */

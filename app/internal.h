@@ -12,6 +12,7 @@
  *	instance.c what the app is to others
  *	stuck.c   what does not come back
  *	report.c  errors, events, reports
+ *	outlet.c  lines on standard error, if the program hears no events
  *	status.c  what is told from any thread: states, readiness, exit status
  *
  * Design notes. Everything that decides happens on one thread, that of
@@ -52,6 +53,7 @@
 
 #include "app/lifecycle.h"
 #include "app/loop.h"
+#include "app/outlet.h"
 #include "app/signals.h"
 #include "server/host.h"
 
@@ -277,6 +279,7 @@ struct app {
 	struct unit **culprits; /* of the errors; NULL: the app */
 	size_t error_count, error_size;
 	size_t told; /* errors that events were made of; the loop's */
+	struct outlet outlet;
 };
 
 /* Key under which contexts carry their app. */

@@ -82,23 +82,26 @@ int report_code(struct app *app, struct unit *unit, const char *origin,
  * A process that ends by force, and a report that was asked for, say so also if
  * the program hears no events.
  */
-static void tell_stderr(const struct app_event *event)
+static void tell_stderr(struct app *app, const struct app_event *event)
 {
 	const char *text = event->error ? event->error->text : event->text;
+	char line[OUTLET_LINE];
 
-	if (text &&
-	    (event->type == APP_EVENT_STUCK || event->type == APP_EVENT_REPORT))
-		dprintf(STDERR_FILENO, "%s: %s\n",
-		    event->server  ? event->server
-		    : event->error ? event->error->origin
-				   : "app",
-		    text);
+	if (!text ||
+	    (event->type != APP_EVENT_STUCK && event->type != APP_EVENT_REPORT))
+		return;
+	snprintf(line, sizeof(line), "%s: %s\n",
+	    event->server  ? event->server
+	    : event->error ? event->error->origin
+			   : "app",
+	    text);
+	outlet_put(&app->outlet, line);
 }
 
 static void tell(struct app *app, struct app_event *event)
 {
 	if (!app->on_event) {
-		tell_stderr(event);
+		tell_stderr(app, event);
 		return;
 	}
 	event->state = app->state;
@@ -410,7 +413,8 @@ static bool is_other(struct app *app, pid_t tid, char name[static WHERE_NAME])
 	if (tid == gettid() || worker_is_idle(tid) || is_reported(app, tid))
 		return false;
 	where_name(getpid(), tid, name);
-	return strcmp(name, "cratos-timer") != 0;
+	return strcmp(name, "cratos-timer") != 0 &&
+	       strcmp(name, "cratos-lines") != 0;
 }
 
 /*

@@ -15,6 +15,14 @@
 #include "app/where.h"
 #include "errgroup/error_thread.h"
 
+static void kill_registrar(struct app *app)
+{
+	if (app->registrar.kill &&
+	    (app->steps[APP_STATE_REGISTERING].running ||
+		app->steps[APP_STATE_DEREGISTERING].running))
+		app->registrar.kill(app->registrar.arg);
+}
+
 /* So that nothing that a server has started outlives the process. */
 _Noreturn void stuck_force(struct app *app, int status)
 {
@@ -24,6 +32,7 @@ _Noreturn void stuck_force(struct app *app, int status)
 		if (unit->server.kill && !lifecycle_is_down(unit->state))
 			unit->server.kill(unit->server.arg);
 	}
+	kill_registrar(app);
 	_exit(status);
 }
 

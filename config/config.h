@@ -86,6 +86,7 @@ struct config_field {
 	bool required; /* to be there, and not empty */
 	const char *help; /* one line */
 	const char *example; /* for the sample, if there is no fallback */
+	bool shown; /* there as it is, not behind a ';' */
 };
 
 struct config_section {

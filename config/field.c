@@ -161,6 +161,21 @@ static int refuse_range(const struct config_field *field, const char *text,
 	return -EINVAL;
 }
 
+/* So large that no number holds it: then "0 or more" does not help. */
+static int refuse_large(const struct config_field *field, const char *text,
+    char *words)
+{
+	char range[96];
+
+	if (maximum(field) < INT64_MAX || *text == '-')
+		return refuse_range(field, text, words);
+	format_range(field, range, sizeof(range));
+	snprintf(words, FIELD_WORDS_BYTES,
+	    "%s is out of range, too large for 64 bits%s%s",
+	    excerpt_of(text).text, *range ? "; it should be " : "", range);
+	return -EINVAL;
+}
+
 /* ---- types --------------------------------------------------------------- */
 
 static int check_range(const struct config_field *field, const char *text,
@@ -187,7 +202,7 @@ static int parse_int(const struct config_field *field, const char *text,
 			p++;
 		if (!large || *p)
 			return refuse(field, text, words);
-		return refuse_range(field, text, words);
+		return refuse_large(field, text, words);
 	}
 	if (*p)
 		return refuse(field, text, words);
@@ -243,7 +258,7 @@ static int parse_duration(const struct config_field *field, const char *text,
 
 	while (*p) {
 		if (!number(p, &p, &n, &large))
-			return large ? refuse_range(field, text, words)
+			return large ? refuse_large(field, text, words)
 				     : refuse(field, text, words);
 		if (!*p && !last) {
 			if (n == 0)
@@ -260,7 +275,7 @@ static int parse_duration(const struct config_field *field, const char *text,
 			return refuse(field, text, words);
 		if (__builtin_mul_overflow(n, unit->factor, &n) ||
 		    __builtin_add_overflow(total, n, &total))
-			return refuse_range(field, text, words);
+			return refuse_large(field, text, words);
 		last = unit;
 	}
 	if (!*text)
@@ -276,14 +291,14 @@ static int parse_size(const struct config_field *field, const char *text,
 	int64_t n;
 
 	if (!number(text, &p, &n, &large))
-		return large ? refuse_range(field, text, words)
+		return large ? refuse_large(field, text, words)
 			     : refuse(field, text, words);
 	if (*p) {
 		const struct unit *unit = find_unit(size_units, p, &p);
 		if (!unit || *p)
 			return refuse(field, text, words);
 		if (__builtin_mul_overflow(n, unit->factor, &n))
-			return refuse_range(field, text, words);
+			return refuse_large(field, text, words);
 	}
 	return check_range(field, text, n, slot, words);
 }

@@ -96,7 +96,7 @@ void config_reference(const struct config_section *sections, FILE *out)
 
 /* ---- sample -------------------------------------------------------------- */
 
-/* What must be there stands as it is, all else behind a ';'. */
+/* What must be there, or is shown, stands as it is, all else behind a ';'. */
 static void sample_field(const struct config_field *field, FILE *out)
 {
 	char right[FIELD_RIGHT_BYTES];
@@ -106,8 +106,8 @@ static void sample_field(const struct config_field *field, FILE *out)
 	if (field->help)
 		fprintf(out, "# %s\n", field->help);
 	fprintf(out, "# %s%s\n", right, field->required ? "; required" : "");
-	fprintf(out, "%s%s%s =", field->required ? "" : ";", field->key,
-	    field->type == CONFIG_MAP ? ".NAME" : "");
+	fprintf(out, "%s%s%s =", field->required || field->shown ? "" : ";",
+	    field->key, field->type == CONFIG_MAP ? ".NAME" : "");
 	field_sample(field, " ", out);
 	fputc('\n', out);
 }

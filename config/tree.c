@@ -13,7 +13,7 @@
 #include "config/quotes.h"
 #include "config/tree.h"
 
-enum { MAX_NAME_BYTES = 31, KNOWN_BYTES = 240 };
+enum { MAX_NAME_BYTES = 31, KNOWN_BYTES = 480 };
 
 void tree_init(struct tree *tree, const struct config_section *declared)
 {

@@ -282,7 +282,7 @@ static int note_deregister(struct context *ctx, const struct instance *instance,
 }
 
 static const struct registrar note_registrar = {note_register, note_deregister,
-    NULL};
+    NULL, NULL};
 
 /* A6, A19: kratos' order */
 START_TEST(an_app_goes_up_and_down_in_the_order_of_kratos)
@@ -757,7 +757,8 @@ static int endpoints_register(struct context *ctx,
 /* A17 */
 START_TEST(a_late_endpoint_is_asked_again_and_registered)
 {
-	const struct registrar registrar = {endpoints_register, NULL, NULL};
+	const struct registrar registrar = {endpoints_register, NULL, NULL,
+	    NULL};
 	int questions = 1;
 	struct server server = {.name = "a",
 	    .start = endpoints_task,
@@ -783,7 +784,8 @@ static int read_instance(struct context *ctx, void *arg)
 /* A17: what becomes known later is in another one, whenever this was read */
 START_TEST(an_instance_that_was_read_never_changes)
 {
-	const struct registrar registrar = {endpoints_register, NULL, NULL};
+	const struct registrar registrar = {endpoints_register, NULL, NULL,
+	    NULL};
 	int questions = 1;
 	struct server server = {.name = "a",
 	    .start = endpoints_task,
@@ -887,7 +889,7 @@ START_TEST(a_registrar_gets_the_instance_and_a_deadline)
 	const char *const metadata[] = {"zone=a", NULL};
 	int count = 0;
 	const struct registrar registrar = {count_register, count_deregister,
-	    &count};
+	    &count, NULL};
 
 	options.registrar = &registrar;
 	options.metadata = metadata;
@@ -914,7 +916,7 @@ static int fail_register(struct context *ctx, const struct instance *instance,
 START_TEST(a_failing_registrar_stops_the_app)
 {
 	const struct registrar registrar = {fail_register, note_deregister,
-	    NULL};
+	    NULL, NULL};
 	struct probe a = PROBE(.name = "a", .blocks = true);
 
 	options.registrar = &registrar;
@@ -946,7 +948,7 @@ static int patient_register(struct context *ctx,
 START_TEST(a_registrar_that_heeds_its_timeout_is_one_error_and_undone)
 {
 	const struct registrar registrar = {patient_register, note_deregister,
-	    NULL};
+	    NULL, NULL};
 	int64_t begin_ms = kit_now_ms();
 
 	options.registrar = &registrar;
@@ -986,7 +988,7 @@ static int release_hook(struct context *ctx, void *arg)
 START_TEST(a_registrar_that_hangs_is_left_behind)
 {
 	const struct registrar registrar = {hang_register, note_deregister,
-	    NULL};
+	    NULL, NULL};
 	struct probe a = PROBE(.name = "a", .blocks = true);
 
 	options.registrar = &registrar;
@@ -1006,7 +1008,8 @@ END_TEST
 /* A18 */
 START_TEST(a_deregistration_that_hangs_does_not_keep_the_app_from_stopping)
 {
-	const struct registrar registrar = {note_register, hang_register, NULL};
+	const struct registrar registrar = {note_register, hang_register, NULL,
+	    NULL};
 	struct probe a = PROBE(.name = "a", .blocks = true);
 
 	options.registrar = &registrar;

@@ -69,7 +69,8 @@ static int reg_deregister(struct context *ctx, const struct instance *instance,
 	return 0;
 }
 
-static const struct registrar registrar = {reg_register, reg_deregister, NULL};
+static const struct registrar registrar = {reg_register, reg_deregister, NULL,
+    NULL};
 static const char *const metadata[] = {"zone=a", NULL};
 static struct probe server_a = PROBE(.name = "a", .blocks = true);
 
@@ -590,11 +591,20 @@ static int hang(struct context *ctx, const struct instance *instance, void *arg)
 	return 0;
 }
 
+static char whose[] = "registrar";
+
+static void tell_kill(void *arg)
+{
+	tell("kill:%s", (const char *)arg);
+}
+
 static enum registrar_policy hanging_policy;
 
 static int run_hanging(void)
 {
-	const struct registrar hanging = {hang, NULL, NULL};
+	const struct registrar hanging = {.register_instance = hang,
+	    .arg = whose,
+	    .kill = tell_kill};
 
 	options.on_event = tell_event;
 	options.registrar = &hanging;
@@ -619,6 +629,7 @@ START_TEST(a_registrar_that_never_returns_makes_the_end_stuck)
 	child_until(&child, "hangs");
 	child_until(&child, "state:after-stop-hooks");
 	child_until(&child, "stuck:registrar:stuck in registering for ");
+	child_until(&child, "kill:registrar");
 	ck_assert_exit(&child, 124);
 }
 END_TEST
@@ -656,6 +667,69 @@ START_TEST(beside_a_try_that_hangs_is_not_stuck_right_after_the_request_to_stop)
 	ck_assert_int_eq(noted("stuck:registrar"), 1);
 	ck_assert_int_ge(stuck_at_ms - asked_ms, 1000);
 	app_free(&app);
+}
+END_TEST
+
+static int return_at_once(struct context *ctx, const struct instance *instance,
+    void *arg)
+{
+	(void)ctx;
+	(void)instance;
+	(void)arg;
+	return 0;
+}
+
+static int hang_in_hook(struct context *ctx, void *arg)
+{
+	return hang(ctx, NULL, arg);
+}
+
+static bool hangs_in_hook;
+
+static int run_until_forced(void)
+{
+	const struct registrar killable = {.register_instance = return_at_once,
+	    .deregister_instance = hangs_in_hook ? return_at_once : hang,
+	    .arg = whose,
+	    .kill = tell_kill};
+
+	options.on_event = tell_event;
+	options.registrar = &killable;
+	app_make();
+	if (hangs_in_hook)
+		hook(APP_AFTER_STOP, hang_in_hook, NULL);
+	app_go();
+	return 0;
+}
+
+static void force(struct child *child)
+{
+	child_start(child, run_until_forced);
+	child_until(child, "state:running");
+	kill(child->pid, SIGTERM);
+	child_until(child, "hangs");
+	kill(child->pid, SIGINT);
+	child_until(child, "forced:2");
+}
+
+/* A8 */
+START_TEST(what_a_registrar_has_started_is_killed_by_a_second_signal)
+{
+	struct child child;
+
+	force(&child);
+	child_until(&child, "kill:registrar");
+	ck_assert_exit(&child, 128 + SIGINT);
+}
+END_TEST
+
+START_TEST(a_registrar_that_does_not_run_is_not_killed)
+{
+	struct child child;
+
+	hangs_in_hook = true;
+	force(&child);
+	ck_assert_exit(&child, 128 + SIGINT);
 }
 END_TEST
 
@@ -717,7 +791,8 @@ static int other_register(struct context *ctx, const struct instance *instance,
 	return 0;
 }
 
-static const struct registrar other_registrar = {other_register, NULL, NULL};
+static const struct registrar other_registrar = {other_register, NULL, NULL,
+    NULL};
 
 /* The second has its own registrar, and is up while the first one waits. */
 START_TEST(a_second_app_does_not_wait_for_the_registrar_of_the_first)
@@ -811,6 +886,9 @@ int main(void)
 	tcase_add_checked_fixture(stuck, suite_setup, suite_teardown);
 	tcase_add_loop_test(stuck,
 	    a_registrar_that_never_returns_makes_the_end_stuck, 0, 3);
+	SUITE_ADD(suite, "forced",
+	    what_a_registrar_has_started_is_killed_by_a_second_signal,
+	    a_registrar_that_does_not_run_is_not_killed);
 	SUITE_ADD(suite, "two apps",
 	    a_second_app_does_not_wait_for_the_registrar_of_the_first);
 	SUITE_ADD(suite, "faults",

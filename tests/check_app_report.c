@@ -454,6 +454,122 @@ START_TEST(a_report_that_nobody_hears_harms_nobody)
 }
 END_TEST
 
+/* ---- on standard error ---- */
+
+/* A pipe in the place of standard error, which is full. */
+static struct {
+	int source, sink, saved;
+} pipeline;
+
+static void replace_stderr(void)
+{
+	static const char filling[4096];
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	while (write(fds[1], filling, sizeof(filling)) > 0)
+		;
+	fcntl(fds[1], F_SETFL, 0);
+	pipeline.source = fds[0];
+	pipeline.sink = fds[1];
+	pipeline.saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	dup2(pipeline.sink, STDERR_FILENO);
+}
+
+static void restore_stderr(void)
+{
+	dup2(pipeline.saved, STDERR_FILENO);
+	close(pipeline.saved);
+	close(pipeline.sink);
+	close(pipeline.source);
+}
+
+/* Asked for by each report, on the thread of app_run. */
+static struct event told = EVENT_INIT;
+
+static pid_t count_reports(void *arg)
+{
+	(void)arg;
+	event_set(&told);
+	return 0;
+}
+
+/* A report has begun after this, and the one before it is over. */
+static bool report_again(void)
+{
+	int before;
+
+	pthread_mutex_lock(&told.lock);
+	before = told.count;
+	pthread_mutex_unlock(&told.lock);
+	app_report(app);
+	return event_wait_count(&told, before + 1);
+}
+
+static int report_in_vain(struct context *ctx, void *arg)
+{
+	(void)ctx;
+	(void)arg;
+	for (int i = 0; i < 3; i++)
+		if (!report_again())
+			return -ETIMEDOUT;
+	return 0;
+}
+
+/* What comes in until that does. */
+static bool read_until(const char *text)
+{
+	char in[1 << 17];
+	size_t used = 0;
+	struct pollfd source = {.fd = pipeline.source, .events = POLLIN};
+	ssize_t n;
+
+	while (poll(&source, 1, LONG_MS) == 1 &&
+	       (n = read(pipeline.source, in + used, sizeof(in) - used)) > 0) {
+		used += (size_t)n;
+		if (memmem(in, used, text, strlen(text)))
+			return true;
+	}
+	return false;
+}
+
+static int report_and_read(struct context *ctx, void *arg)
+{
+	if (report_in_vain(ctx, arg))
+		return -ETIMEDOUT;
+	app_report(app);
+	return read_until(" lines lost here: nobody read them\n") ? 0 : -ETIME;
+}
+
+static void run_unread(task_fn *fn)
+{
+	struct server server = probe_server(&a);
+
+	options.on_event = NULL;
+	app_make();
+	server.pid = count_reports;
+	add(&server);
+	hook(APP_AFTER_START, fn, NULL);
+	stop_when_up();
+	replace_stderr();
+	app_go();
+	restore_stderr();
+	ck_assert_msg(!result.code, "%s", result.text);
+	app_free(&app);
+}
+
+START_TEST(a_report_that_nobody_reads_does_not_keep_the_app_from_stopping)
+{
+	run_unread(report_in_vain);
+}
+END_TEST
+
+START_TEST(a_report_says_how_many_lines_were_lost_before)
+{
+	run_unread(report_and_read);
+}
+END_TEST
+
 /* ---- who hangs ---- */
 
 enum place {
@@ -956,7 +1072,8 @@ static void report_and_stop(const struct app_event *event, void *arg)
 /* A18 */
 START_TEST(a_report_has_the_registrars_next_try_and_its_last_error)
 {
-	const struct registrar registrar = {refuse_to_register, NULL, NULL};
+	const struct registrar registrar = {
+	    .register_instance = refuse_to_register};
 
 	options.on_event = report_and_stop;
 	options.registrar = &registrar;
@@ -987,6 +1104,9 @@ int main(void)
 	    a_signal_asks_for_a_report_and_does_not_stop_the_app,
 	    without_a_report_signal_it_is_the_programs_own,
 	    a_report_that_nobody_hears_harms_nobody);
+	SUITE_ADD(suite, "on standard error",
+	    a_report_that_nobody_reads_does_not_keep_the_app_from_stopping,
+	    a_report_says_how_many_lines_were_lost_before);
 	SUITE_ADD(suite, "who hangs",
 	    one_that_hangs_is_named_with_its_phase_time_and_system_call,
 	    all_that_hang_are_named,

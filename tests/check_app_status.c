@@ -43,7 +43,7 @@ static int note_ready_deregister(struct context *ctx,
 }
 
 static const struct registrar looking = {note_ready_register,
-    note_ready_deregister, NULL};
+    note_ready_deregister, NULL, NULL};
 
 /* "in" if there is something to read, "hup" if there will not be any more. */
 static const char *polled(int fd)

@@ -514,7 +514,7 @@ static int note_deregister_deadline(struct context *ctx,
 START_TEST(a_deregistration_has_no_longer_than_the_whole_stop)
 {
 	const struct registrar registrar = {ok_register,
-	    note_deregister_deadline, &deadlines[1]};
+	    note_deregister_deadline, &deadlines[1], NULL};
 
 	options.registrar = &registrar;
 	options.registrar_timeout_ms = 1000 * LONG_MS;
@@ -542,7 +542,7 @@ static int note_deregister_time(struct context *ctx,
 START_TEST(a_deregistration_leaves_half_of_the_time_to_the_servers)
 {
 	const struct registrar registrar = {ok_register, note_deregister_time,
-	    &deadlines[1]};
+	    &deadlines[1], NULL};
 	int64_t begin_ms = kit_now_ms();
 
 	options.registrar = &registrar;
@@ -624,7 +624,7 @@ static int time_deregister(struct context *ctx, const struct instance *instance,
 START_TEST(the_drain_delay_comes_after_the_deregistration)
 {
 	const struct registrar registrar = {ok_register, time_deregister,
-	    &unregistered_ms};
+	    &unregistered_ms, NULL};
 	struct server server = {.name = "a",
 	    .start = stop_and_do_nothing,
 	    .stop = time_hook,
@@ -683,7 +683,7 @@ static int fail_deregister(struct context *ctx, const struct instance *instance,
 	return error_set(-ECONNRESET, "lost the registry");
 }
 
-static const struct registrar half_broken = {ok_register, fail_deregister,
+static const struct registrar half_broken = {ok_register, fail_deregister, NULL,
     NULL};
 
 static int fail_stop(struct context *ctx, void *arg)

@@ -588,6 +588,20 @@ START_TEST(a_number_out_of_range_says_the_range)
 }
 END_TEST
 
+START_TEST(a_number_that_is_too_large_for_any_says_so)
+{
+	refused_key("any = 99999999999999999999",
+	    "99999999999999999999 is out of range, too large for 64 bits");
+	refused_key("any = -99999999999999999999", "is out of range");
+	refused_key("buffer = 99999999999999999999",
+	    "is out of range, too large for 64 bits; it should be 0 or more");
+	refused_key("buffer = 99999999TiB", "too large for 64 bits");
+	refused_key("delay = 99999999999999999999h",
+	    "is out of range, too large for 64 bits; it should be 0 or more");
+	refused_key("delay = 9999999999999999d1h", "too large for 64 bits");
+}
+END_TEST
+
 START_TEST(what_is_quoted_from_a_file_is_printable_and_short)
 {
 	char text[1024] = "[server:a]\nexec=x\nworkers = \xff\xc2\x9b\xed\xa0";
@@ -1456,6 +1470,28 @@ START_TEST(a_sample_is_valid_with_and_without_its_comments)
 }
 END_TEST
 
+START_TEST(a_sample_has_what_is_shown_as_it_is)
+{
+	const struct config_field fields[] = {
+	    {.key = "shown",
+		.type = CONFIG_STRING,
+		.example = "x",
+		.shown = true},
+	    {.key = "other", .type = CONFIG_STRING, .example = "y"},
+	    {0},
+	};
+	const struct config_section own[] = {
+	    {.name = "own", .fields = fields, .size = 8},
+	    {0},
+	};
+	char *sample = written(config_sample, own);
+
+	ck_assert_ptr_nonnull(strstr(sample, "\nshown = x\n"));
+	ck_assert_ptr_nonnull(strstr(sample, "\n;other = y\n"));
+	free(sample);
+}
+END_TEST
+
 START_TEST(a_sample_makes_up_what_is_required)
 {
 	/* Every type, required, at an offset of its own, in a range that
@@ -1589,6 +1625,7 @@ int main(void)
 	ADD(quotes_around_a_whole_string_are_taken_off);
 	ADD(a_wrong_type_says_what_would_be_right);
 	ADD(a_number_out_of_range_says_the_range);
+	ADD(a_number_that_is_too_large_for_any_says_so);
 	ADD(what_is_quoted_from_a_file_is_printable_and_short);
 	ADD(blanks_and_comments_do_not_count);
 	ADD(a_value_does_not_go_on_in_the_next_line);
@@ -1632,6 +1669,7 @@ int main(void)
 	ADD(a_file_of_ten_megabytes_is_read);
 	ADD(a_sample_is_valid_with_and_without_its_comments);
 	ADD(a_sample_makes_up_what_is_required);
+	ADD(a_sample_has_what_is_shown_as_it_is);
 	ADD(the_reference_tells_every_key);
 	ADD(threads_do_not_disturb_one_another);
 

@@ -12,6 +12,7 @@
 #include "cmd/cratos/appfile.h"
 #include "cmd/cratos/echo.h"
 #include "cmd/cratos/order.h"
+#include "cmd/cratos/print.h"
 
 const char *signal_name(int signal)
 {
@@ -80,6 +81,8 @@ static size_t check_built_in(struct appfile *file, size_t i,
 	    {built_in && keys->oneshot, "oneshot",
 		"goes with exec and shell only"},
 	    {built_in && keys->on_exit, "on_exit",
+		"goes with exec and shell only"},
+	    {built_in && keys_stop_signal(keys) != SIGTERM, "stop_signal",
 		"goes with exec and shell only"},
 	    {!built_in && keys->max_connections, "max_connections",
 		"goes with tcp-echo only"},
@@ -302,16 +305,77 @@ static size_t count_errors(const struct appfile *file)
 	return count;
 }
 
-static void check_app(struct appfile *file, const struct appfile *in_force)
+static void refuse_app(struct appfile *file, const char *key, const char *text)
+{
+	config_refuse(file->config, "app", 0, key, "%s", text);
+}
+
+/* The program of a command has to be there. */
+static void look_for_command(struct appfile *file, const char *key,
+    const char *command)
+{
+	const struct exec_options options = {.command = command};
+	struct exec *exec = command ? exec_new(&options) : NULL;
+	int ret = command && !exec ? -errno : exec ? exec_check(exec) : 0;
+
+	if (ret)
+		refuse_app(file, key, error_of(ret).text);
+	exec_free(&exec);
+}
+
+/* Keys of the registrar that differ from the defaults, where they do nothing. */
+static void check_idle_register(struct appfile *file)
+{
+	const struct app_keys *keys = file->app,
+			      *defaults = config_get(file->defaults, "app");
+	bool once = keys->register_policy == REGISTRAR_ONCE;
+
+	for (const struct config_field *field = app_fields; field->key; field++)
+		if (strncmp(field->key, "register_", 9) != 0 ||
+		    keys_same_value(field, keys, defaults))
+			continue;
+		else if (!keys->register_command)
+			refuse_app(file, field->key, "goes with register only");
+		else if (once && strstr(field->key, "delay"))
+			refuse_app(file, field->key,
+			    "does nothing without register_policy = retry or "
+			    "retry-beside");
+}
+
+static void check_registrar(struct appfile *file, bool thorough)
+{
+	const struct app_keys *keys = file->app,
+			      *defaults = config_get(file->defaults, "app");
+	bool max_is_default =
+	    keys->register_max_delay_ms == defaults->register_max_delay_ms;
+
+	if (keys->deregister_command && !keys->register_command)
+		refuse_app(file, "deregister", "goes with register only");
+	check_idle_register(file);
+	if (keys->register_max_delay_ms < keys->register_delay_ms)
+		refuse_app(file,
+		    max_is_default ? "register_delay" : "register_max_delay",
+		    max_is_default
+			? "register_delay is more than register_max_delay, "
+			  "which is 1m by default: set both"
+			: "register_max_delay is less than register_delay");
+	if (!thorough)
+		return;
+	look_for_command(file, "register", keys->register_command);
+	look_for_command(file, "deregister", keys->deregister_command);
+}
+
+static void check_app(struct appfile *file, const struct appfile *in_force,
+    bool thorough)
 {
 	static const char *const lasting[] = {"name", "version", "register",
 	    "deregister", "register_policy", "register_timeout",
 	    "register_delay", "register_max_delay", NULL};
 	const struct app_keys *keys = file->app;
 
-	if (keys && keys->deregister_command && !keys->register_command)
-		config_refuse(file->config, "app", 0, "deregister",
-		    "goes with register only");
+	/* One in force cannot change, and its commands may have gone. */
+	if (keys)
+		check_registrar(file, thorough && !in_force);
 	if (!file->count && !count_errors(file))
 		config_refuse(file->config, "app", 0, NULL,
 		    "no server to run: add a section [server:NAME]");
@@ -328,7 +392,8 @@ static void check_app(struct appfile *file, const struct appfile *in_force)
 				    "it");
 }
 
-static int print_errors(const struct appfile *file)
+static int print_errors(const struct appfile *file,
+    const struct printer *printer)
 {
 	size_t count;
 	const struct config_error *errors = config_errors(file->config, &count);
@@ -336,19 +401,22 @@ static int print_errors(const struct appfile *file)
 
 	for (size_t i = 0; i < count; i++) {
 		config_error_format(&errors[i], text, sizeof(text));
-		fprintf(stderr, "cratos: %s\n", text);
+		print_problem(printer, text);
 	}
 	return count ? APP_EXIT_CONFIG : 0;
 }
 
-static int no_memory(const char *path)
+static int no_memory(const struct printer *printer, const char *path)
 {
-	fprintf(stderr, "cratos: %s: out of memory\n", path);
+	char text[2048];
+
+	snprintf(text, sizeof(text), "%s: out of memory", path);
+	print_problem(printer, text);
 	return APP_EXIT_FAILED;
 }
 
 int appfile_load(struct appfile *file, const char *path, bool thorough,
-    const struct appfile *in_force)
+    const struct appfile *in_force, const struct printer *printer)
 {
 	/* A section without keys has the defaults. */
 	static const char empty[] = "[server:none]";
@@ -358,18 +426,18 @@ int appfile_load(struct appfile *file, const char *path, bool thorough,
 	config_parse("defaults", empty, sizeof(empty) - 1, file_sections,
 	    &file->defaults);
 	if (!file->config || !file->defaults)
-		return no_memory(path);
+		return no_memory(printer, path);
 	file->app = config_get(file->config, "app");
 	file->count = config_count(file->config, "server:");
 	file->servers = calloc(file->count + 1, sizeof(*file->servers));
 	if (!file->servers)
-		return no_memory(path);
+		return no_memory(printer, path);
 	for (size_t i = 0; i < file->count; i++)
 		make_server(file, i, thorough);
-	check_app(file, in_force);
+	check_app(file, in_force, thorough);
 	if (!count_errors(file))
 		order_check(file);
-	return print_errors(file);
+	return print_errors(file, printer);
 }
 
 void appfile_free(struct appfile *file)

@@ -19,6 +19,8 @@ struct appfile_server {
 	bool has_ended, stop_is_told; /* the printer's */
 };
 
+struct printer;
+
 struct appfile {
 	struct config *config; /* owns all texts; NULL: no memory for it */
 	struct config *defaults;
@@ -31,12 +33,12 @@ struct appfile {
 
 /*
  * Reads the file and makes its servers; starts nothing. Prints what is wrong
- * to stderr, a line each, and returns the exit status, 0 if nothing is. With
+ * (print_problem), a line each, and returns the exit status, 0 if nothing is. With
  * thorough, programs and folders are looked for as well. With in_force, a file
  * that an app runs, what cannot change meanwhile is wrong if it has.
  */
 int appfile_load(struct appfile *file, const char *path, bool thorough,
-    const struct appfile *in_force);
+    const struct appfile *in_force, const struct printer *printer);
 
 /* Also of one that is all zero. Servers that were given away stay. */
 void appfile_free(struct appfile *file);

@@ -86,9 +86,13 @@ static void show_exit(const struct server_keys *keys)
 		printf("    exit  with status 0 stops the app\n");
 }
 
-static void show_child(const struct appfile_server *server)
+static void show_child(const struct appfile_server *server,
+    const struct app_keys *app)
 {
 	const struct server_keys *keys = server->keys;
+	int64_t stop_ms = keys->stop_timeout_ms < app->stop_timeout_ms
+			      ? keys->stop_timeout_ms
+			      : app->stop_timeout_ms;
 	char text[32];
 
 	printf("    %s %s\n", keys->exec ? "exec " : "shell",
@@ -102,8 +106,7 @@ static void show_child(const struct appfile_server *server)
 	show_exit(keys);
 	printf("    stop  %s", signal_name(keys_stop_signal(keys)));
 	if (keys->stop_timeout_ms)
-		printf(", SIGKILL after %s",
-		    print_duration(keys->stop_timeout_ms, text));
+		printf(", SIGKILL after %s", print_duration(stop_ms, text));
 	printf("\n");
 }
 
@@ -132,8 +135,9 @@ static void show_head(const struct appfile_server *server, size_t number)
 	printf("%s\n", *before == ',' ? ")" : "");
 }
 
-static void show_server(const struct appfile_server *server, size_t number)
+static void show_server(const struct appfile *file, size_t i, size_t number)
 {
+	const struct appfile_server *server = &file->servers[i];
 	const struct server_keys *keys = server->keys;
 
 	show_head(server, number);
@@ -142,7 +146,7 @@ static void show_server(const struct appfile_server *server, size_t number)
 	if (keys->tcp_echo)
 		printf("    tcp-echo %s\n", keys->tcp_echo);
 	else
-		show_child(server);
+		show_child(server, file->app);
 	show_restart(keys);
 }
 
@@ -160,7 +164,7 @@ static int show(const struct appfile *file)
 	for (size_t level = 0; shown < file->count; level++)
 		for (size_t i = 0; i < file->count; i++)
 			if (levels[i] == level)
-				show_server(&file->servers[i], ++shown);
+				show_server(file, i, ++shown);
 	free(levels);
 	if (!fflush(stdout) && !ferror(stdout))
 		return APP_EXIT_CLEAN;
@@ -171,7 +175,7 @@ static int show(const struct appfile *file)
 int check_command(const char *path)
 {
 	struct appfile file;
-	int status = appfile_load(&file, path, true, NULL);
+	int status = appfile_load(&file, path, true, NULL, NULL);
 
 	if (!status)
 		status = show(&file);

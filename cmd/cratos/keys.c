@@ -98,7 +98,9 @@ const struct config_field server_fields[] = {
     {.key = "exec",
 	.type = CONFIG_COMMAND,
 	.offset = offsetof(struct server_keys, exec),
-	.help = "program and arguments to run, with quotes, without a shell"},
+	.help = "program and arguments to run, with quotes, without a shell",
+	.example = "sleep infinity",
+	.shown = true},
     {.key = "shell",
 	.type = CONFIG_COMMAND,
 	.offset = offsetof(struct server_keys, shell),
@@ -214,7 +216,8 @@ const struct config_field server_fields[] = {
 	.offset = offsetof(struct server_keys, max_connections),
 	.min = 1,
 	.max = 1000000,
-	.help = "connections that tcp-echo serves at a time; 1024 by default"},
+	.help = "connections that tcp-echo serves at a time; 1024 by default",
+	.example = "1024"},
     {0}};
 
 const struct config_section file_sections[] = {{.name = "app",

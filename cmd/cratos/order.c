@@ -49,7 +49,11 @@ static size_t check_list(struct appfile *file, size_t i, const char *key,
 			    "a server cannot come after itself");
 		else if (!has_section(file, *names))
 			config_refuse(file->config, "server:", i, key,
-			    "there is no server '%s'%s", *names,
+			    "there is no server '%s'%s%s", *names,
+			    strchr(*names, ',')
+				? "; names stand with blanks between them, "
+				  "without commas"
+				: "",
 			    describe_others(file, i, others));
 		else
 			continue;

@@ -1,6 +1,7 @@
 /*
  * Events as lines on standard error: for people on a terminal, for journald, or
- * as JSON. A line is one write(2), so that lines of children do not mix with it.
+ * as JSON. A line is one write(2), so that lines of children do not mix with it;
+ * see writer.h.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "cmd/cratos/print.h"
+#include "cmd/cratos/writer.h"
 
 enum {
 	VALUE_MAX = 1000, /* bytes of a JSON value, the rest is left out */
@@ -20,7 +22,7 @@ enum {
 };
 
 struct line {
-	char text[8192]; /* room for all values that a JSON object has */
+	char text[WRITER_LINE]; /* room for all values of a JSON object */
 	size_t used;
 };
 
@@ -41,9 +43,7 @@ __attribute__((format(printf, 2, 3))) static void add(struct line *line,
 static void put_out(struct line *line)
 {
 	line->text[line->used++] = '\n';
-	/* There is nowhere to report that this failed. */
-	if (write(STDERR_FILENO, line->text, line->used) < 0)
-		return;
+	writer_put(line->text, line->used);
 }
 
 /* True if standard error is the very stream that journald made. */
@@ -59,25 +59,42 @@ static bool is_journal(void)
 	       st.st_ino == inode;
 }
 
-void printer_init(struct printer *printer, struct appfile *file,
-    const struct run_options *options)
+static size_t print_lost(size_t count, char text[static WRITER_LINE],
+    void *arg);
+
+void printer_init(struct printer *printer, const struct run_options *options)
 {
 	const char *no_colour = getenv("NO_COLOR");
 	const char *term = getenv("TERM");
 
-	*printer = (struct printer){.file = file,
-	    .output = options->output,
+	*printer = (struct printer){.output = options->output,
 	    .least = options->quiet ? LEVEL_WARNING : LEVEL_INFO,
-	    .journal = is_journal(),
-	    .name_width = (int)strnlen(file->app->name, NAME_WIDTH_MAX)};
+	    .journal = is_journal()};
 	printer->colour = isatty(STDERR_FILENO) && !(no_colour && *no_colour) &&
 			  !(term && !strcmp(term, "dumb"));
+}
+
+int printer_begin(struct printer *printer, struct appfile *file)
+{
+	printer->file = file;
+	printer->name = strdup(file->app->name);
+	if (!printer->name)
+		return -ENOMEM;
+	printer->name_width = (int)strnlen(printer->name, NAME_WIDTH_MAX);
 	for (size_t i = 0; i < file->count; i++) {
 		int width = (int)strlen(file->servers[i].name);
 
 		if (printer->name_width < width)
 			printer->name_width = width;
 	}
+	writer_begin(print_lost, printer);
+	return 0;
+}
+
+void printer_fini(struct printer *printer)
+{
+	writer_end();
+	free(printer->name);
 }
 
 const char *print_duration(int64_t ms, char buffer[static 32])
@@ -108,13 +125,13 @@ static void describe_running(struct line *text, struct printer *printer)
 	if (printer->has_run)
 		return;
 	printer->has_run = true;
-	add(text, "running, ");
+	print_duration(printer->up_ms, took);
 	if (printer->lost)
-		add(text, "without %zu that failed", printer->lost);
+		add(text, "running after %s, without %zu that failed", took,
+		    printer->lost);
 	else
-		add(text, "all ready");
-	add(text, " after %s; to stop: %skill %d",
-	    print_duration(printer->up_ms, took),
+		add(text, "running, all ready after %s", took);
+	add(text, "; to stop: %skill %d",
 	    isatty(STDIN_FILENO) ? "Ctrl-C, or " : "", (int)getpid());
 }
 
@@ -391,7 +408,7 @@ static void add_plain(struct line *line, const char *text)
 		    (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
 }
 
-static void print_line(const struct printer *printer,
+static void format_line(const struct printer *printer, struct line *line,
     const struct timespec *time, enum level level, const char *name,
     const char *text)
 {
@@ -399,26 +416,34 @@ static void print_line(const struct printer *printer,
 			     : level == LEVEL_WARNING ? "\033[33m"
 						      : "\033[32m";
 	int pad = printer->name_width - (int)strnlen(name, NAME_WIDTH_MAX);
-	struct line line = {.used = 0};
 
 	if (printer->journal) {
-		add(&line, "<%d>", (int)level);
-		add_plain(&line, name);
-		add(&line, ": ");
+		add(line, "<%d>", (int)level);
+		add_plain(line, name);
+		add(line, ": ");
 	} else if (printer->colour) {
-		add(&line, "\033[2m");
-		add_time(&line, time);
-		add(&line, "\033[0m %s%-5s\033[0m \033[1m", colour,
+		add(line, "\033[2m");
+		add_time(line, time);
+		add(line, "\033[0m %s%-5s\033[0m \033[1m", colour,
 		    level_name(level));
-		add_plain(&line, name);
-		add(&line, "\033[0m%*s  ", pad, "");
+		add_plain(line, name);
+		add(line, "\033[0m%*s  ", pad, "");
 	} else {
-		add_time(&line, time);
-		add(&line, " %-5s ", level_name(level));
-		add_plain(&line, name);
-		add(&line, "%*s  ", pad, "");
+		add_time(line, time);
+		add(line, " %-5s ", level_name(level));
+		add_plain(line, name);
+		add(line, "%*s  ", pad, "");
 	}
-	add_plain(&line, text);
+	add_plain(line, text);
+}
+
+static void print_line(const struct printer *printer,
+    const struct timespec *time, enum level level, const char *name,
+    const char *text)
+{
+	struct line line = {.used = 0};
+
+	format_line(printer, &line, time, level, name, text);
 	put_out(&line);
 }
 
@@ -510,6 +535,52 @@ static void print_json(const struct app_event *event, const char *text)
 	put_out(&line);
 }
 
+/* ---- what is no event ---- */
+
+/* Only what stays as it is in the printer: this is called on other threads. */
+static void format_note(const struct printer *printer, struct line *line,
+    enum level level, const char *word, const char *text)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (printer->output == OUTPUT_LINES) {
+		format_line(printer, line, &now, level, printer->name, text);
+		return;
+	}
+	begin_json(line, &now, level, word);
+	add_json(line, "text", text);
+	add(line, "}");
+}
+
+static size_t print_lost(size_t count, char text[static WRITER_LINE], void *arg)
+{
+	struct line line = {.used = 0};
+	char words[80];
+
+	snprintf(words, sizeof(words), "%zu line%s lost here: nobody read them",
+	    count, count == 1 ? "" : "s");
+	format_note(arg, &line, LEVEL_WARNING, "lines-lost", words);
+	line.text[line.used++] = '\n';
+	memcpy(text, line.text, line.used);
+	return line.used;
+}
+
+void print_problem(const struct printer *printer, const char *text)
+{
+	struct line line = {.used = 0};
+
+	if (printer && printer->output == OUTPUT_JSON) {
+		format_note(printer, &line, LEVEL_ERROR, "problem", text);
+	} else {
+		if (printer && printer->journal)
+			add(&line, "<%d>", (int)LEVEL_ERROR);
+		add(&line, "cratos: ");
+		add_plain(&line, text);
+	}
+	put_out(&line);
+}
+
 /* ---- what the program calls ---- */
 
 static void note_end(struct printer *printer, const struct app_event *event)
@@ -559,14 +630,19 @@ void printer_event(const struct app_event *event, void *arg)
 	/* A report is what somebody has asked for. */
 	if (level > printer->least && event->type != APP_EVENT_REPORT)
 		return;
+	if (event->type == APP_EVENT_FORCED ||
+	    (event->type == APP_EVENT_STUCK &&
+		event->state >= APP_STATE_BEFORE_STOP))
+		printer->ending = true;
 	describe(&text, printer, event);
 	text.text[text.used] = '\0';
 	if (printer->output == OUTPUT_JSON)
 		print_json(event, text.text);
 	else if (text.used)
 		print_line(printer, &event->time, level,
-		    event->server ? event->server : printer->file->app->name,
-		    text.text);
+		    event->server ? event->server : printer->name, text.text);
+	if (printer->ending)
+		writer_flush();
 }
 
 void printer_end(const struct printer *printer, const struct error *err,
@@ -590,8 +666,7 @@ void printer_end(const struct printer *printer, const struct error *err,
 		    errors > 2 ? "s" : "");
 	text.text[text.used] = '\0';
 	if (printer->output == OUTPUT_LINES) {
-		print_line(printer, &now, level, printer->file->app->name,
-		    text.text);
+		print_line(printer, &now, level, printer->name, text.text);
 		return;
 	}
 	begin_json(&line, &now, level, "end");

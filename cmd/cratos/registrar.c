@@ -1,7 +1,8 @@
 /*
  * The registrar of "cratos run". A command is run by an app of its own, with
  * one server and no signals, which ends with the context that the registrar
- * was given: so it is stopped, killed and reaped as any other child is.
+ * was given: so it is stopped, killed and reaped as any other child is. Only
+ * when the process ends by force is it killed from outside of that app.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -69,9 +70,26 @@ static int run_child(struct context *ctx, struct exec *exec, const char *key)
 	return ret;
 }
 
-static int run(struct context *ctx, const struct instance *instance,
-    const char *key, const char *command)
+/* False if all is over, and nothing may be started any more. */
+static bool enter(struct commands *commands, struct exec **slot,
+    struct exec *exec)
 {
+	bool killed;
+
+	pthread_mutex_lock(&commands->lock);
+	killed = commands->killed;
+	*slot = exec;
+	pthread_mutex_unlock(&commands->lock);
+	return !killed;
+}
+
+static int run(struct context *ctx, const struct instance *instance,
+    const char *key, struct commands *commands, struct exec **slot)
+{
+	const char *command = slot == &commands->registering
+				  ? commands->register_command
+				  : commands->deregister_command;
+
 	char *env[] = {variable("CRATOS_ID", instance->id),
 	    variable("CRATOS_NAME", instance->name),
 	    variable("CRATOS_VERSION", instance->version), endpoints(instance),
@@ -84,7 +102,10 @@ static int run(struct context *ctx, const struct instance *instance,
 
 	if (env[0] && env[1] && env[2] && env[3]) {
 		exec = exec_new(&options);
-		ret = exec ? run_child(ctx, exec, key) : -errno;
+		ret = !exec			    ? -errno
+		      : enter(commands, slot, exec) ? run_child(ctx, exec, key)
+						    : -ECANCELED;
+		enter(commands, slot, NULL);
 	}
 	exec_free(&exec);
 	for (int i = 0; i < 4; i++)
@@ -95,22 +116,44 @@ static int run(struct context *ctx, const struct instance *instance,
 static int register_instance(struct context *ctx,
     const struct instance *instance, void *arg)
 {
-	const struct commands *commands = arg;
+	struct commands *commands = arg;
 
-	return run(ctx, instance, "register", commands->register_command);
+	return run(ctx, instance, "register", commands, &commands->registering);
 }
 
 static int deregister_instance(struct context *ctx,
     const struct instance *instance, void *arg)
 {
-	const struct commands *commands = arg;
+	struct commands *commands = arg;
 
-	return run(ctx, instance, "deregister", commands->deregister_command);
+	return run(ctx, instance, "deregister", commands,
+	    &commands->deregistering);
+}
+
+static void kill_command(struct exec *exec)
+{
+	struct server server;
+
+	if (!exec)
+		return;
+	server = exec_server(exec, "command");
+	server.kill(server.arg);
+}
+
+static void kill_commands(void *arg)
+{
+	struct commands *commands = arg;
+
+	pthread_mutex_lock(&commands->lock);
+	commands->killed = true;
+	kill_command(commands->registering);
+	kill_command(commands->deregistering);
+	pthread_mutex_unlock(&commands->lock);
 }
 
 int commands_init(struct commands *commands, const struct app_keys *keys)
 {
-	*commands = (struct commands){0};
+	*commands = (struct commands){.lock = PTHREAD_MUTEX_INITIALIZER};
 	if (keys->register_command)
 		commands->register_command = strdup(keys->register_command);
 	if (keys->deregister_command)
@@ -136,5 +179,6 @@ struct registrar commands_registrar(struct commands *commands)
 	    .deregister_instance =
 		commands->deregister_command ? deregister_instance : NULL,
 	    .arg = commands,
+	    .kill = kill_commands,
 	};
 }

@@ -29,11 +29,12 @@ static void drop(struct reloader *reloader)
 	reloader->next = (struct appfile){0};
 }
 
-int reloader_read(struct reloader *reloader, struct app_reload *reload)
+int reloader_read(struct reloader *reloader, struct app_reload *reload,
+    const struct printer *printer)
 {
 	drop(reloader);
-	if (appfile_load(&reloader->next, reloader->path, true,
-		&reloader->file))
+	if (appfile_load(&reloader->next, reloader->path, true, &reloader->file,
+		printer))
 		return refuse(reloader);
 	return appfile_change(&reloader->next, &reloader->file, reload);
 }

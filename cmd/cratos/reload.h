@@ -24,7 +24,8 @@ struct reloader {
  * Loads the file into next, and says to reload what is to change. Prints what
  * is wrong. 0 or a negative errno with words.
  */
-int reloader_read(struct reloader *reloader, struct app_reload *reload);
+int reloader_read(struct reloader *reloader, struct app_reload *reload,
+    const struct printer *printer);
 
 /* Next is in force. */
 void reloader_use(struct reloader *reloader);

@@ -56,7 +56,7 @@ static int reload(struct context *ctx, struct app_reload *change, void *arg)
 		app_stop(run->app);
 		return error_set(-ECANCELED, "the terminal has gone");
 	}
-	return reloader_read(&run->files, change);
+	return reloader_read(&run->files, change, &run->printer);
 }
 
 static void on_event(const struct app_event *event, void *arg)
@@ -101,7 +101,7 @@ static int run_app(struct run *run)
 	int ret = add_servers(run->app, &run->files.file);
 
 	if (ret) {
-		fprintf(stderr, "cratos: %s\n", error_of(ret).text);
+		print_problem(&run->printer, error_of(ret).text);
 		return APP_EXIT_FAILED;
 	}
 	app_run(run->app, &err);
@@ -137,7 +137,7 @@ static int run_file(struct run *run)
 	run->had_terminal = has_terminal();
 	run->app = app_new(&options);
 	if (!run->app) {
-		fprintf(stderr, "cratos: out of memory\n");
+		print_problem(&run->printer, "out of memory");
 		return APP_EXIT_FAILED;
 	}
 	status = run_app(run);
@@ -148,20 +148,23 @@ static int run_file(struct run *run)
 int run_command(const struct run_options *options)
 {
 	struct run run = {.files.path = options->path};
-	int status = appfile_load(&run.files.file, options->path, false, NULL);
+	int status;
 
+	printer_init(&run.printer, options);
+	status = appfile_load(&run.files.file, options->path, false, NULL,
+	    &run.printer);
 	/* A reader of our lines that goes away does not end the servers. */
 	signal(SIGPIPE, SIG_IGN);
 	/* Ignored, as some parents leave it, it would lose how children end. */
 	signal(SIGCHLD, SIG_DFL);
-	if (!status && commands_init(&run.commands, run.files.file.app)) {
-		fprintf(stderr, "cratos: out of memory\n");
+	if (!status && (commands_init(&run.commands, run.files.file.app) ||
+			   printer_begin(&run.printer, &run.files.file))) {
+		print_problem(&run.printer, "out of memory");
 		status = APP_EXIT_FAILED;
 	}
-	if (!status) {
-		printer_init(&run.printer, &run.files.file, options);
+	if (!status)
 		status = run_file(&run);
-	}
+	printer_fini(&run.printer);
 	commands_fini(&run.commands);
 	reloader_fini(&run.files);
 	return status;

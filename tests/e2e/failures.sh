@@ -220,6 +220,69 @@ what_a_server_cannot_be_is_told_with_the_rest() {
 	is 'lines' "$(wc -l <"$work/err")" 6
 }
 
+what_has_no_effect_is_told() {
+	cat >"$work/app.ini" <<-'END'
+		[app]
+		register_policy = retry
+		register_timeout = 1s
+		register_delay = 2m
+		[server:one]
+		tcp-echo = 127.0.0.1:0
+		stop_signal = INT
+	END
+	run "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 78
+	has "$work/err" 'ini:2: .app. register_policy: goes with register only'
+	has "$work/err" 'ini:3: .app. register_timeout: goes with register only'
+	has "$work/err" 'ini:4: .app. register_delay: goes with register only'
+	has "$work/err" 'ini:4: .* is more than register_max_delay, which is 1m'
+	has "$work/err" 'ini:7: .*stop_signal: goes with exec and shell only'
+	is 'lines' "$(wc -l <"$work/err")" 5
+}
+
+a_registrar_that_cannot_work_is_told() {
+	cat >"$work/app.ini" <<-END
+		[app]
+		register = no-such-register
+		deregister = $work/no-such-file
+		register_delay = 2s
+		register_max_delay = 1s
+		[server:one]
+		tcp-echo = 127.0.0.1:0
+	END
+	run "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 78
+	has "$work/err" 'ini:2: .app. register: .*no-such-register: not found'
+	has "$work/err" 'ini:3: .app. deregister: .*No such file or directory'
+	has "$work/err" 'ini:4: .*does nothing without register_policy = retry'
+	has "$work/err" 'ini:5: .*does nothing without register_policy = retry'
+	has "$work/err" 'ini:5: .*register_max_delay is less than register_delay'
+	is 'lines' "$(wc -l <"$work/err")" 5
+}
+
+names_with_commas_are_told() {
+	cat >"$work/app.ini" <<-END
+		[server:one]
+		tcp-echo = 127.0.0.1:0
+		[server:two]
+		tcp-echo = 127.0.0.1:0
+		[server:three]
+		tcp-echo = 127.0.0.1:0
+		after = one, two
+	END
+	run_app
+	is 'exit status' "$status" 78
+	has "$work/err" "ini:7: .*there is no server 'one,'; names stand with blanks \
+between them, without commas; there are one, two\$"
+}
+
+an_unknown_key_is_told_with_all_that_are_known() {
+	write_app <<<'bogus = 1'
+	run_app
+	is 'exit status' "$status" 78
+	has "$work/err" "unknown key 'bogus'; known here: exec, .*, max_connections\$"
+}
+
 a_server_is_one_thing() {
 	cat >"$work/app.ini" <<-'END'
 		[server:none]
@@ -330,6 +393,15 @@ the_sample_is_a_file_that_cratos_reads() {
 	is 'exit status' "$status" 0
 	is 'standard error' "$(cat "$work/err")" ''
 	has "$work/out" '^1\. example$'
+}
+
+the_sample_can_be_run_as_it_is() {
+	"$cratos" help sample >"$work/app.ini"
+	run "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 0
+	is 'standard error' "$(cat "$work/err")" ''
+	has "$work/out" '^1\. example$'
+	has "$work/app.ini" '^;max_connections = 1024$'
 }
 
 a_full_disk_is_told() {
@@ -501,12 +573,17 @@ for name in a_program_that_is_not_there_is_named \
 	an_address_in_use_is_told \
 	every_error_of_a_file_is_told \
 	what_a_server_cannot_be_is_told_with_the_rest \
+	what_has_no_effect_is_told \
+	a_registrar_that_cannot_work_is_told \
+	names_with_commas_are_told \
+	an_unknown_key_is_told_with_all_that_are_known \
 	a_server_is_one_thing \
 	a_file_without_servers_is_refused \
 	a_file_that_cannot_be_read_is_told \
 	wrong_usage_is_refused \
 	help_is_at_every_level \
 	the_sample_is_a_file_that_cratos_reads \
+	the_sample_can_be_run_as_it_is \
 	a_full_disk_is_told \
 	a_second_sigterm_ends_all_at_once \
 	the_second_signal_gives_the_status \

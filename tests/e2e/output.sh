@@ -75,6 +75,25 @@ json_is_valid_whatever_is_in_it() {
 	has "$work/events.out" '^starting two$'
 }
 
+json_tells_what_is_wrong_with_a_file() {
+	write_echo_app
+	start app "$cratos" run --json "$work/app.ini"
+	wait_for_line "$work/app.err" '"state":"running"'
+	printf 'bogus = "1"\n' >>"$work/app.ini"
+	kill -HUP "$pid"
+	wait_for_line "$work/app.err" '"event":"reload-refused"'
+	stop_app TERM
+	is 'exit status' "$status" 0
+	run "$cratos" run --json "$work/app.ini"
+	is 'exit status with the file' "$status" 78
+	cat "$work/err" >>"$work/app.err"
+	python3 "$tools" events "$work/app.err" >"$work/events.out" ||
+		problem 'not JSON as it should be'
+	has_in_order "$work/events.out" '^problem$' '^reload-refused$' \
+		'^end True$' '^problem$'
+	has "$work/err" '"level":"error".*"text":"[^"]*app.ini:5: .*bogus'
+}
+
 quiet_is_silent_when_all_is_well() {
 	local port option
 	port=$(python3 "$tools" ports 1)
@@ -188,6 +207,68 @@ a_reader_of_the_lines_that_goes_away_stops_nothing() {
 	is 'exit status' "$status" 0
 }
 
+# An app whose lines nobody reads: a server that starts again and again, with
+# many kilobytes a line, and notes each start. The pipe and what cratos keeps are
+# full after some 130 of them. Another notes that it is told to stop.
+start_unread() { # STOP-TIMEOUT
+	local long='of a line '
+	for _ in 1 2 3 4 5 6 7 8 9 10; do long=$long$long; done
+	cat >"$work/stays" <<-END
+		trap 'echo >>$work/told' TERM
+		while :; do sleep 0.05; done
+	END
+	cat >"$work/app.ini" <<-END
+		[app]
+		name = out
+		stop_timeout = $1
+		[server:stays]
+		exec = sh $work/stays
+		[server:one]
+		shell = echo >>$work/starts # $long
+		restart = always
+		restart_delay = 0
+		restart_limit = 0
+	END
+	: >"$work/starts"
+	start unread python3 "$tools" stall "$work/app" \
+		"$cratos" run "$work/app.ini"
+	wait_for_lines 200 "$work/starts" '^$'
+}
+
+a_reader_of_the_lines_that_stalls_does_not_keep_the_app_from_stopping() {
+	start_unread 200ms || return
+	kill -TERM "$(cat "$work/app.pid")"
+	finish "$pid"
+	is 'exit status' "$status" 1
+}
+
+a_reader_of_the_lines_that_stalls_does_not_keep_a_second_signal_off() {
+	start_unread 1h || return
+	kill -TERM "$(cat "$work/app.pid")"
+	wait_for_line "$work/told" '^$' || return
+	kill -INT "$(cat "$work/app.pid")"
+	finish "$pid"
+	is 'exit status' "$status" 130
+}
+
+a_reader_of_the_lines_that_stalled_is_told_how_many_were_lost() {
+	local lost
+	start_unread 200ms || return
+	: >"$work/app.read"
+	wait_for_line "$work/app.err" ' lines lost here: nobody read them$' ||
+		return
+	kill -TERM "$(cat "$work/app.pid")"
+	finish "$pid"
+	is 'exit status' "$status" 1
+	lost=$(sed -nE 's/.* ([0-9]+) lines lost here.*/\1/p' "$work/app.err" |
+		head -n 1)
+	[ "$lost" -ge 100 ] || problem "lost are $lost"
+	has_in_order "$work/app.err" 'starting 2 servers' ' warn +out +.*lines lost' \
+		'got SIGTERM' 'failed: stays: did not stop in time'
+	is 'what is no line' \
+		"$(grep -vcE '^([0-9:.]{12} |Terminated$)' "$work/app.err")" 0
+}
+
 standard_streams_that_are_closed_stay_without_use() {
 	local port fd
 	port=$(python3 "$tools" ports 1)
@@ -288,15 +369,49 @@ check_shows_all_that_is_set() {
 	[ ! -e "$work/socket" ] || problem 'check has started something'
 }
 
+check_shows_when_a_server_is_killed_by_the_apps_time() {
+	cat >"$work/app.ini" <<-END
+		[app]
+		stop_timeout = 2s
+		[server:one]
+		exec = sleep 1000
+		stop_timeout = 1h
+	END
+	run "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 0
+	has "$work/out" '^    stop  SIGTERM, SIGKILL after 2 s$'
+}
+
+what_runs_without_those_that_failed_says_so() {
+	cat >"$work/app.ini" <<-END
+		[server:one]
+		tcp-echo = 127.0.0.1:0
+		[server:two]
+		exec = /no/such/program
+		optional = true
+	END
+	start app "$cratos" run "$work/app.ini"
+	wait_for_line "$work/app.err" \
+		'running after [0-9.]+ m?s, without 1 that failed; to stop: kill'
+	stop_app TERM
+	is 'exit status' "$status" 0
+}
+
 for name in json_is_one_object_for_each_event json_tells_a_failure \
-	json_is_valid_whatever_is_in_it quiet_is_silent_when_all_is_well \
+	json_is_valid_whatever_is_in_it json_tells_what_is_wrong_with_a_file \
+	quiet_is_silent_when_all_is_well \
 	quiet_tells_what_goes_wrong \
 	under_journald_lines_have_priorities_instead_of_times \
 	another_stream_than_the_journal_gets_times \
 	a_value_does_not_drive_the_terminal a_child_gets_a_clean_start \
 	a_reader_of_the_lines_that_goes_away_stops_nothing \
+	a_reader_of_the_lines_that_stalls_does_not_keep_the_app_from_stopping \
+	a_reader_of_the_lines_that_stalls_does_not_keep_a_second_signal_off \
+	a_reader_of_the_lines_that_stalled_is_told_how_many_were_lost \
 	standard_streams_that_are_closed_stay_without_use \
-	check_shows_all_that_is_set; do
+	check_shows_all_that_is_set \
+	check_shows_when_a_server_is_killed_by_the_apps_time \
+	what_runs_without_those_that_failed_says_so; do
 	test_that "$name"
 done
 all_passed

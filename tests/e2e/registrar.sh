@@ -88,6 +88,27 @@ one_that_hangs_is_killed_and_does_not_keep_the_app_from_stopping() {
 	is 'exit status' "$status" 0
 }
 
+a_second_signal_kills_the_commands_too() {
+	local hang="sh $work/hang"
+	cat >"$work/hang" <<-'END'
+		trap '' TERM
+		echo "$1" >>"$NOTES"
+		exec sleep 1000
+	END
+	app_with 'register = true' "deregister = $hang down" 'stop_timeout = 1h'
+	start_app || return
+	kill -TERM "$pid"
+	wait_for_line "$work/notes" '^down$' || return
+	stop_app INT
+	is 'exit status in deregister' "$status" 130
+	app_with "register = $hang up" 'register_timeout = 1h'
+	start app "$cratos" run "$work/app.ini"
+	wait_for_line "$work/notes" '^up$' || return
+	kill -TERM "$pid"
+	wait_for_line "$work/app.err" 'got SIGTERM' || return
+	stop_app INT
+}
+
 deregister_alone_is_refused() {
 	app_with "$deregister"
 	run "$cratos" check "$work/app.ini"
@@ -111,6 +132,7 @@ for name in the_commands_get_the_instance one_that_fails_stops_the_app \
 	one_that_fails_is_tried_again_while_the_app_runs \
 	one_that_never_succeeds_does_not_keep_the_app_from_stopping \
 	one_that_hangs_is_killed_and_does_not_keep_the_app_from_stopping \
+	a_second_signal_kills_the_commands_too \
 	deregister_alone_is_refused \
 	a_registrar_cannot_change_while_the_app_runs; do
 	test_that "$name"

@@ -4,6 +4,7 @@ Each command prints what it found, and waits for what is slow to come, with a
 deadline. It fails with one line on standard error.
 """
 
+import fcntl
 import http.client
 import json
 import os
@@ -12,6 +13,7 @@ import re
 import select
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -176,6 +178,26 @@ def hang_up(log, until, *command):
     print_status(child)
 
 
+def stall(steps, *command):
+    """stall STEPS COMMAND...: runs COMMAND with its standard error on a small
+    pipe, which nobody reads until STEPS.read is there, or COMMAND has ended;
+    writes what then comes to STEPS.err, and exits with its status as a shell
+    does. COMMAND's process is in STEPS.pid."""
+    source, sink = os.pipe()
+    fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, 4096)
+    child = subprocess.Popen(command, stderr=sink)
+    os.close(sink)
+    with open(steps + ".pid", "w", encoding="ascii") as file:
+        print(child.pid, file=file)
+    while not os.path.exists(steps + ".read") and child.poll() is None:
+        time.sleep(0.01)
+    with open(steps + ".err", "wb", buffering=0) as file:
+        while data := os.read(source, 65536):
+            file.write(data)
+    code = child.wait()
+    sys.exit(code if code >= 0 else 128 - code)
+
+
 def events(path):
     """events FILE: prints a word for each line of --json."""
     with open(path, "rb") as file:
@@ -245,8 +267,8 @@ def is_cut(sock):
 
 
 COMMANDS = {function.__name__: function for function in
-            (ports, talk, get, refused, hold, stale, on_terminal, hang_up, events,
-             load)}
+            (ports, talk, get, refused, hold, stale, on_terminal, hang_up, stall,
+             events, load)}
 
 if __name__ == "__main__":
     try:
