@@ -204,6 +204,11 @@ test-tsan:
 test-valgrind: checks
 	WRAP=valgrind tests/run $(BUILD)
 
+# One table, also in $(BUILD)/bench.md; BENCH_FLAGS="--only app --rounds 3".
+bench: $(BENCH_CRATOS) $(BENCH_BARE) $(BENCH_GO)
+	python3 tests/bench/run.py --programs $(BENCH) --markdown $(BUILD)/bench.md \
+	    --cc "$(CC)" --version $(VERSION) $(BENCH_FLAGS)
+
 lint:
 	clang-format --dry-run --Werror $(C_FILES)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
@@ -266,7 +271,8 @@ help:
 	@echo 'make test-asan      the same under AddressSanitizer and UBSan'
 	@echo 'make test-tsan      the same under ThreadSanitizer'
 	@echo 'make test-valgrind  the same under valgrind'
-	@echo 'make deps-bench     install what the benchmark compares with (Go)'
+	@echo 'make deps-bench     install what make bench compares with (Go)'
+	@echo 'make bench          cratos against Go and bare threads: one table'
 	@echo 'make deps-ci        install what lint and all end-to-end tests need more'
 	@echo 'make lint           formatting, static analysis, manual pages'
 	@echo 'make format         format the C files'
@@ -276,6 +282,6 @@ help:
 	@echo
 	@echo 'CC, CFLAGS, LDFLAGS, WERROR=1 (warnings are errors), BUILD=folder'
 
-.PHONY: all deps deps-ci deps-bench run checks test test-asan \
+.PHONY: all deps deps-ci deps-bench bench run checks test test-asan \
 	test-tsan test-valgrind lint format install uninstall clean help
 .DELETE_ON_ERROR:
