@@ -116,16 +116,44 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(TEST_LIB_SRC)) \
 		$(BUILD)/tests/libcratos.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/bench -name '*.d' 2>/dev/null)
+
+# ---- benchmark -------------------------------------------------------------
+
+# The same workloads with the library, in Go, and with bare threads. They see
+# no more of the library than a user does.
+BENCH := $(BUILD)/bench
+BENCH_CRATOS := $(addprefix $(BENCH)/,errgroup context app)
+BENCH_BARE := $(addprefix $(BENCH)/,errgroup_floor app_floor drive)
+BENCH_GO := $(addprefix $(BENCH)/go/,errgroup context app)
+GOPATH := /usr/share/gocode
+
+$(BENCH)/%.o: tests/bench/%.c | $(INCLUDES)
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -I$(BUILD)/include $(CPPFLAGS) $(CFLAGS_ALL) \
+	    -MMD -MP -c -o $@ $<
+
+$(BENCH)/errgroup $(BENCH)/context $(BENCH)/errgroup_floor: $(BENCH)/round.o
+$(BENCH_CRATOS): $(BENCH)/%: $(BENCH)/%.o $(STATIC)
+	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS)
+$(BENCH_BARE): $(BENCH)/%: $(BENCH)/%.o
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+$(BENCH)/go/errgroup $(BENCH)/go/context: tests/bench/round.go
+$(BENCH_GO): $(BENCH)/go/%: tests/bench/%.go
+	env GO111MODULE=off GOFLAGS= GOPATH=$(GOPATH) CGO_ENABLED=0 \
+	    GOCACHE=$(abspath $(BENCH)/go/cache) go build -o $@ $^
 
 # ---- dependencies ----------------------------------------------------------
 
 # "make deps" takes what it needs to build, run and test from Debian; the
 # programs that the linters and the end-to-end tests need more are in
-# "make deps-ci". Nothing is asked of apt when all is there.
+# "make deps-ci", what the benchmark compares with in "make deps-bench". Nothing
+# is asked of apt when all is there.
 DEPS := pkg-config libinih-dev check python3
 DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
 	mandoc nginx-light redis-server
+DEPS_BENCH := golang-go golang-golang-x-sync-dev
 
 ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 missing = $(shell for p in $(1); do dpkg-query -W -f '$${Status}' $$p \
@@ -143,9 +171,15 @@ deps:
 deps-ci: deps
 	$(call install_packages,$(DEPS_CI))
 
+deps-bench: deps
+	$(call install_packages,$(DEPS_BENCH))
+
 # With deps among the goals, all else waits for it, with make -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
 $(INCLUDES) $(SYSCALLS): | deps
+endif
+ifneq ($(filter deps-bench,$(MAKECMDGOALS)),)
+$(INCLUDES) $(SYSCALLS) $(BENCH_GO): | deps-bench
 endif
 
 # ---- run, test, check ------------------------------------------------------
@@ -169,6 +203,11 @@ test-tsan:
 
 test-valgrind: checks
 	WRAP=valgrind tests/run $(BUILD)
+
+# One table, also in $(BUILD)/bench.md; BENCH_FLAGS="--only app --rounds 3".
+bench: $(BENCH_CRATOS) $(BENCH_BARE) $(BENCH_GO)
+	python3 tests/bench/run.py --programs $(BENCH) --markdown $(BUILD)/bench.md \
+	    --cc "$(CC)" --version $(VERSION) $(BENCH_FLAGS)
 
 lint:
 	clang-format --dry-run --Werror $(C_FILES)
@@ -232,6 +271,8 @@ help:
 	@echo 'make test-asan      the same under AddressSanitizer and UBSan'
 	@echo 'make test-tsan      the same under ThreadSanitizer'
 	@echo 'make test-valgrind  the same under valgrind'
+	@echo 'make deps-bench     install what make bench compares with (Go)'
+	@echo 'make bench          cratos against Go and bare threads: one table'
 	@echo 'make deps-ci        install what lint and all end-to-end tests need more'
 	@echo 'make lint           formatting, static analysis, manual pages'
 	@echo 'make format         format the C files'
@@ -241,6 +282,6 @@ help:
 	@echo
 	@echo 'CC, CFLAGS, LDFLAGS, WERROR=1 (warnings are errors), BUILD=folder'
 
-.PHONY: all deps deps-ci run checks test test-asan test-tsan test-valgrind \
-	lint format install uninstall clean help
+.PHONY: all deps deps-ci deps-bench bench run checks test test-asan \
+	test-tsan test-valgrind lint format install uninstall clean help
 .DELETE_ON_ERROR:

@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+"""cratos against Go and against bare threads: the same workloads, one table.
+
+A round runs each workload once on either side, one right after the other,
+and every other round in the reverse order. The ratio is that of such a pair,
+so what the machine does meanwhile falls on both; the table has the medians.
+"""
+
+import argparse
+import collections
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+TIMEOUT_S = 60  # for one program
+PAIR_BUDGET_S = 40  # no further round of a pair after that
+
+Row = collections.namedtuple("Row", "label figure kind bar")
+# repeats: runs a round, of which the round's figure is the median.
+Pair = collections.namedtuple("Pair", "ours theirs against repeats rows")
+Result = collections.namedtuple("Result", "row against pairs error")
+
+# ---- the workloads, and their bars ----
+
+
+def group(workload, label, bar, number=None):
+    command = [workload] + ([str(number)] if number else [])
+    return Pair(["errgroup"] + command, ["go/errgroup"] + command, "Go", 1,
+                [Row(label, 0, "ns", bar)])
+
+
+def context(workload, label, bar):
+    return Pair(["context", workload], ["go/context", workload], "Go", 1,
+                [Row(label, 0, "ns", bar)])
+
+
+def cold(workload, label, repeats, bar):
+    return Pair(["errgroup", workload], ["errgroup_floor", workload],
+                "threads", repeats, [Row(label, 0, "ns", bar)])
+
+
+def app(kind, count, theirs, against, rows):
+    return Pair(["drive", "app", kind, str(count)], ["drive"] + theirs,
+                against, 5 if count < 10000 else 3, rows)
+
+
+def app_times(kind, count, bar):
+    servers = "%d %s server%s" % (count, kind, "s" if count > 1 else "")
+    return [Row("app of %s, exec to ready" % servers, 0, "ns", bar),
+            Row("app of %s, SIGTERM to exit" % servers, 1, "ns", bar)]
+
+
+def app_go(kind, count, bar):
+    rows = app_times(kind, count, bar)
+    if (kind, count) == ("blocking", 10):
+        rows.append(Row("app of 10 blocking servers, memory", 2, "B", 0.25))
+    return app(kind, count, ["go/app", kind, str(count)], "Go", rows)
+
+
+def app_floor(count, rows):
+    return app("blocking", count, ["app_floor", str(count)], "threads", rows)
+
+
+def all_pairs(steps_a_us):
+    return [
+        group("one_task", "group with context, 1 empty task", 0.50),
+        group("fan_out_10", "fan-out, 10 empty tasks", 0.33),
+        group("fan_out_100", "fan-out, 100 empty tasks", 0.33),
+        group("fan_out_1000", "fan-out, 1,000 empty tasks", 0.33),
+        group("many", "1,000,000 empty tasks", 0.33),
+        group("many_limit_2", "1,000,000 empty tasks, limit 2", 0.50),
+        group("many_limit_64", "1,000,000 empty tasks, limit 64", 0.50),
+        group("limit_2_work", "a task of 1 us of work, limit 2", 0.60,
+              steps_a_us),
+        group("fork_joins", "recursive fork-join, depth 12", 0.50),
+        group("producers", "a task of four producers, limit 8", 0.50),
+        context("cancel", "context: make and cancel", 0.50),
+        context("child", "context: make and cancel a child", 0.50),
+        context("timeout", "context: the same with timeout", 0.50),
+        context("err", "context_err, live context", 0.25),
+        context("parked_1000", "1,000 functions parked, cancel, all ran",
+                0.33),
+        context("parked_10000", "10,000 functions parked, cancel, all ran",
+                0.33),
+        cold("blocked", "1,000 tasks block, cancel, wait", 5, 1.20),
+        cold("first_task", "first task of a process", 41, 1.20),
+        app_go("hook", 1, 0.50),
+        app_go("hook", 10, 0.50),
+        app_go("hook", 100, 0.50),
+        app_go("hook", 1000, 0.50),
+        app_go("hook", 10000, 0.50),
+        app_go("blocking", 1, 0.80),
+        app_go("blocking", 10, 0.80),
+        app_floor(10, [Row("app of 10 blocking servers, memory", 2, "B",
+                           1.5)]),
+        app_floor(100, app_times("blocking", 100, 1.15)),
+        app_floor(1000, app_times("blocking", 1000, 1.15)),
+    ]
+
+
+# ---- running them ----
+
+
+class Failed(Exception):
+    pass
+
+
+def run(programs, command):
+    """The figures that a program prints."""
+    # The driver takes the path of what it drives.
+    words = 2 if command[0] == "drive" else 1
+    argv = [os.path.join(programs, word) for word in command[:words]]
+    argv += command[words:]
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True,
+                              timeout=TIMEOUT_S)
+    except OSError as error:
+        raise Failed(str(error)) from error
+    except subprocess.TimeoutExpired as error:
+        raise Failed("%s: more than %d s"
+                     % (" ".join(command), TIMEOUT_S)) from error
+    figures = [float(word) for word in done.stdout.split()]
+    if done.returncode or not figures:
+        raise Failed("%s: status %d: %s" % (" ".join(command),
+                                            done.returncode,
+                                            done.stderr.strip()))
+    return figures
+
+
+def run_round(programs, pair, ours_first, repeats):
+    """Each side's figures: medians of runs in turn."""
+    ours, theirs = [], []
+    for i in range(repeats):
+        sides = [(ours, pair.ours), (theirs, pair.theirs)]
+        if (i % 2 == 0) != ours_first:
+            sides.reverse()
+        for figures, command in sides:
+            figures.append(run(programs, command))
+    return ([statistics.median(column) for column in zip(*ours)],
+            [statistics.median(column) for column in zip(*theirs)])
+
+
+def run_pair(programs, pair, rows, options):
+    """A result for each of rows."""
+    rounds, error = [], None
+    start = time.monotonic()
+    repeats = min(pair.repeats, 3) if options.quick else pair.repeats
+    try:
+        for i in range(options.rounds):
+            rounds.append(run_round(programs, pair, i % 2 == 0, repeats))
+            if time.monotonic() - start > PAIR_BUDGET_S:
+                break
+    except Failed as failure:
+        error = str(failure)
+    return [Result(row, pair.against,
+                   [(ours[row.figure], theirs[row.figure])
+                    for ours, theirs in rounds], error) for row in rows]
+
+
+# ---- the table ----
+
+HEAD = ["workload", "cratos", "against", "", "ratio", "spread", "bar", ""]
+
+
+def with_unit(value, kind):
+    steps = [(1e9, "s"), (1e6, "ms"), (1e3, "us"), (1, "ns")]
+    if kind == "B":
+        steps = [(2 ** 20, "MiB"), (2 ** 10, "KiB"), (1, "B")]
+    size, unit = next((step for step in steps if value >= step[0]), steps[-1])
+    value /= size
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return "%.*f %s" % (digits, value, unit)
+
+
+def columns(result):
+    row = result.row
+    if result.error:
+        return [row.label, "", "", result.against, "", "", "%.2f" % row.bar,
+                "failed"]
+    ours, theirs = zip(*result.pairs)
+    ratios = [a / b for a, b in result.pairs]
+    ratio = statistics.median(ratios)
+    return [row.label,
+            with_unit(statistics.median(ours), row.kind),
+            with_unit(statistics.median(theirs), row.kind),
+            result.against,
+            "%.2f" % ratio,
+            "%.2f..%.2f" % (min(ratios), max(ratios)),
+            "%.2f" % row.bar,
+            "met" if ratio <= row.bar else "over"]
+
+
+def print_line(cells):
+    widths = [46, 9, 9, 7, 6, 12, 5, 0]
+    line = cells[0].ljust(widths[0])
+    for cell, width in zip(cells[1:], widths[1:]):
+        line += "  " + (cell.ljust(width) if cell in ("Go", "threads")
+                        else cell.rjust(width))
+    print(line.rstrip(), flush=True)
+
+
+def markdown(lines, about):
+    text = "| %s |\n" % " | ".join(HEAD)
+    text += "|---|--:|--:|---|--:|--:|--:|---|\n"
+    for cells in lines:
+        text += "| %s |\n" % " | ".join(cells)
+    return text + "\n%s\n" % "\n".join(about)
+
+
+# ---- the machine and the versions ----
+
+
+def first_line(argv):
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, text=True,
+                              stderr=subprocess.DEVNULL, check=False)
+    except OSError:
+        return "unknown"
+    return (done.stdout.splitlines() or ["unknown"])[0]
+
+
+def cpu_model():
+    with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
+        found = re.search(r"^model name\s*: (.*)$", cpuinfo.read(), re.M)
+    return found.group(1) if found else platform.machine()
+
+
+def about(options):
+    sync = first_line(["dpkg-query", "-W", "-f", "${Version}",
+                       "golang-golang-x-sync-dev"])
+    return [
+        "%s, %d cores, Linux %s." % (cpu_model(), os.cpu_count(),
+                                     platform.release()),
+        "cratos %s, %s; %s, x/sync %s." % (
+            options.version, first_line(options.cc.split() + ["--version"]),
+            first_line(["go", "version"]), sync),
+        "Medians of up to %d rounds; the spread is the least and the greatest"
+        " ratio of a round." % options.rounds,
+    ]
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--programs", default="build/bench",
+                        help="the folder with the programs")
+    parser.add_argument("--markdown", help="write the table to this file, too")
+    parser.add_argument("--cc", default="cc", help="what compiled them")
+    parser.add_argument("--version", default="unknown", help="of cratos")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", default="", metavar="REGEX",
+                        help="the workloads whose label matches")
+    parser.add_argument("--quick", action="store_true",
+                        help="three rounds, fewer runs in each")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds = min(options.rounds, 3)
+    return options
+
+
+def main():
+    options = parse_options()
+    programs = os.path.abspath(options.programs)
+    only = re.compile(options.only)
+    try:
+        step_ns = min(run(programs, ["errgroup", "work"])[0]
+                      for _ in range(3))
+    except Failed as failure:
+        sys.exit("run.py: %s" % failure)
+    print("\n".join(about(options)) + "\n")
+    print_line(HEAD)
+    lines, errors = [], []
+    for pair in all_pairs(round(1000 / step_ns)):
+        rows = [row for row in pair.rows if only.search(row.label)]
+        if not rows:
+            continue
+        for result in run_pair(programs, pair, rows, options):
+            lines.append(columns(result))
+            print_line(lines[-1])
+        if result.error:
+            errors.append(result.error)
+            print("run.py: %s" % result.error, file=sys.stderr, flush=True)
+    if options.markdown:
+        with open(options.markdown, "w", encoding="utf-8") as file:
+            file.write(markdown(lines, about(options)))
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
