@@ -165,7 +165,9 @@ STAILQ_HEAD(unit_list, unit);
 struct units {
 	struct unit **all;
 	size_t count, size;
-	void *names; /* tsearch(3) tree */
+	/* By name: a hash table with linear probing, never full. */
+	struct unit **slots;
+	size_t slot_count; /* a power of 2, or 0 */
 	struct link *links; /* all that the units' links are slices of */
 };
 
