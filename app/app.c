@@ -233,7 +233,6 @@ struct unit *unit_new(struct app *app, const struct server *server)
 	}
 	if (unit) {
 		memcpy(unit->name, server->name, size);
-		memcpy(unit->status.name, server->name, size);
 		unit->status.start_ms = unit->status.stop_ms = -1;
 		unit->status.since_ms = clock_ms();
 		unit->app = app;

@@ -105,8 +105,8 @@ struct unit_run {
 	int64_t launch_ms, start_deadline_ms, ready_ms;
 	int64_t stop_ms, stop_deadline_ms, late_ms, stuck_ms;
 	bool stuck_told;
-	/* carries the host; start's; the stop task is parked on turn */
-	struct context *host_ctx, *ctx, *turn;
+	/* start's; what stop's is made from; the stop task is parked on turn */
+	struct context *ctx, *host_ctx, *turn;
 	bool parked;
 	/* guarded by app->lock */
 	pid_t start_tid, stop_tid; /* of the threads in these functions */
@@ -117,7 +117,15 @@ struct unit_run {
 	int64_t ended_ms; /* when the later of start and stop returned */
 	int start_code, watch_code;
 	bool reported; /* the error is one of the app's already */
-	struct error error, stop_error;
+};
+
+/* What a unit keeps an error of. */
+enum unit_error {
+	UNIT_ERROR_LAST, /* what its status tells */
+	UNIT_ERROR_START, /* of the run's start */
+	UNIT_ERROR_STOP, /* of the run's stop, while the app runs */
+	UNIT_ERROR_LOSS, /* why it is lost */
+	UNIT_ERRORS
 };
 
 struct unit {
@@ -133,7 +141,6 @@ struct unit {
 	 */
 	bool leaving, again, losing, removed;
 	bool given_up; /* lost, though it has not come back from its stop */
-	struct error loss; /* why it is lost */
 	bool stays; /* of a reload's thread: it is in the new set, too */
 	bool joined; /* by a reload: its endpoint is asked for when it starts */
 	bool bereft; /* a server that it needs is lost */
@@ -151,7 +158,14 @@ struct unit {
 	struct unit_run run;
 	STAILQ_ENTRY(unit) due_link;
 	/* guarded by app->lock */
-	struct server_status status;
+	struct {
+		enum server_state state;
+		unsigned restarts;
+		int64_t since_ms, start_ms, stop_ms;
+	} status; /* as in struct server_status */
+	/* 0: none; the words are in errors, once there is a first one */
+	int error_codes[UNIT_ERRORS];
+	struct error *errors;
 	unsigned mail;
 	STAILQ_ENTRY(unit) mail_link;
 	int watch_count;
@@ -357,7 +371,7 @@ void unit_leave(struct unit *unit);
 void unit_stop(struct unit *unit);
 /* The app stops: no restart any more, and no more time than the app has. */
 void unit_end(struct unit *unit);
-/* unit->loss says why. */
+/* What is kept as UNIT_ERROR_LOSS says why. */
 void unit_lose(struct unit *unit);
 /* The same of one that does not come back: the app goes on without it now. */
 void unit_give_up(struct unit *unit);
@@ -378,6 +392,14 @@ void unit_over(struct unit *unit, int code);
  * they happen.
  */
 void unit_keep_failure(struct unit *unit, int code);
+/*
+ * Keeps an error, NULL for none, with the unit as origin; with the lock held.
+ * Out of memory its words are those of its code.
+ */
+void unit_set_error(struct unit *unit, enum unit_error which,
+    const struct error *err);
+/* With the lock held; code 0 if there is none. */
+struct error unit_error(const struct unit *unit, enum unit_error which);
 /* Frees what the run made. */
 void unit_release(struct unit *unit);
 

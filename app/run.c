@@ -351,14 +351,38 @@ static void advance(struct app *app)
 
 /* ---- mail ---- */
 
+/* The mail of many units, taken in one hold of the lock. */
+enum { SACK_SIZE = 64 };
+struct sack {
+	size_t count;
+	struct {
+		struct unit *unit;
+		unsigned mail;
+	} letters[SACK_SIZE];
+};
+
+static void fill_sack(struct app *app, struct sack *sack)
+{
+	struct unit *unit;
+
+	sack->count = 0;
+	pthread_mutex_lock(&app->lock);
+	while (sack->count < SACK_SIZE && (unit = STAILQ_FIRST(&app->mail))) {
+		STAILQ_REMOVE_HEAD(&app->mail, mail_link);
+		sack->letters[sack->count].unit = unit;
+		sack->letters[sack->count++].mail = unit->mail;
+		unit->mail = 0;
+	}
+	pthread_mutex_unlock(&app->lock);
+}
+
 static void read_mail(struct app *app)
 {
-	struct unit_list mail = STAILQ_HEAD_INITIALIZER(mail);
 	bool stop_wanted, report_wanted, step_mail;
+	struct sack sack;
 
 	pthread_mutex_lock(&app->lock);
 	app->woken = false;
-	STAILQ_CONCAT(&mail, &app->mail);
 	stop_wanted = app->stop_wanted;
 	report_wanted = app->report_wanted;
 	step_mail = app->step_mail;
@@ -366,17 +390,12 @@ static void read_mail(struct app *app)
 	pthread_mutex_unlock(&app->lock);
 	if (stop_wanted)
 		run_request_stop(app);
-	while (!STAILQ_EMPTY(&mail)) {
-		struct unit *unit = STAILQ_FIRST(&mail);
-		unsigned bits;
-
-		STAILQ_REMOVE_HEAD(&mail, mail_link);
-		pthread_mutex_lock(&app->lock);
-		bits = unit->mail;
-		unit->mail = 0;
-		pthread_mutex_unlock(&app->lock);
-		unit_read_mail(unit, bits);
-	}
+	do {
+		fill_sack(app, &sack);
+		for (size_t i = 0; i < sack.count; i++)
+			unit_read_mail(sack.letters[i].unit,
+			    sack.letters[i].mail);
+	} while (sack.count == SACK_SIZE);
 	if (step_mail)
 		step_read_mail(app);
 	if (report_wanted)

@@ -39,8 +39,8 @@ static void apply(struct unit *unit, enum unit_event event);
 void unit_release(struct unit *unit)
 {
 	context_free(&unit->run.turn);
-	context_free(&unit->run.ctx);
 	context_free(&unit->run.host_ctx);
+	context_free(&unit->run.ctx);
 }
 
 void unit_free(struct unit *unit)
@@ -52,7 +52,37 @@ void unit_free(struct unit *unit)
 	list_free(unit->server.wants);
 	free(unit->restarts);
 	free(unit->endpoint);
+	free(unit->errors);
 	free(unit);
+}
+
+/* Most units never have one, and it is as large as all the rest of a unit. */
+void unit_set_error(struct unit *unit, enum unit_error which,
+    const struct error *err)
+{
+	unit->error_codes[which] = err ? err->code : 0;
+	if (!err)
+		return;
+	if (!unit->errors)
+		unit->errors = calloc(UNIT_ERRORS, sizeof(*unit->errors));
+	if (unit->errors)
+		unit->errors[which] = *err;
+}
+
+struct error unit_error(const struct unit *unit, enum unit_error which)
+{
+	int code = unit->error_codes[which];
+	struct error err = {0};
+
+	if (!code)
+		return err;
+	/* One that there was no memory for has no words, or those of another. */
+	if (unit->errors && unit->errors[which].code == code)
+		err = unit->errors[which];
+	else
+		err = error_plain(code);
+	error_origin(&err, unit->name);
+	return err;
 }
 
 /* From any thread, with the lock held. */
@@ -105,7 +135,7 @@ void unit_keep_failure(struct unit *unit, int code)
 	error_origin(&err, unit->name);
 	pthread_mutex_lock(&unit->app->lock);
 	reported = fails_the_app(unit);
-	unit->run.error = err;
+	unit_set_error(unit, UNIT_ERROR_START, &err);
 	unit->run.reported = reported;
 	pthread_mutex_unlock(&unit->app->lock);
 	if (reported)
@@ -186,7 +216,7 @@ static void keep_stop_error(struct unit *unit, int code)
 	pthread_mutex_lock(&unit->app->lock);
 	of_app = unit->app->stopping && !unit->server.optional;
 	if (!of_app)
-		unit->run.stop_error = err;
+		unit_set_error(unit, UNIT_ERROR_STOP, &err);
 	pthread_mutex_unlock(&unit->app->lock);
 	if (of_app)
 		report_error(unit->app, unit, NULL, &err);
@@ -285,7 +315,6 @@ static void count(struct unit *unit, enum unit_state before)
 /* In one hold, so that no app is ready with a server that is not. */
 static void publish(struct unit *unit, enum unit_state before)
 {
-	struct server_status *status = &unit->status;
 	/* What was lost remains so when all stops. */
 	enum server_state shown =
 	    before == UNIT_LOST ? SERVER_LOST : lifecycle_shown(unit->state);
@@ -293,16 +322,16 @@ static void publish(struct unit *unit, enum unit_state before)
 	int64_t now_ms = clock_ms();
 
 	pthread_mutex_lock(&unit->app->lock);
-	if (status->state != shown)
-		status->since_ms = now_ms;
-	status->state = shown;
+	if (unit->status.state != shown)
+		unit->status.since_ms = now_ms;
+	unit->status.state = shown;
 	if (lifecycle_is_ready(unit->state) && !lifecycle_is_ready(before)) {
 		unit->run.ready_ms = now_ms;
-		status->start_ms = now_ms - unit->run.launch_ms;
+		unit->status.start_ms = now_ms - unit->run.launch_ms;
 	}
 	if (unit->run.begun && lifecycle_is_down(unit->state) &&
 	    !lifecycle_is_down(before))
-		status->stop_ms = now_ms - unit->run.stop_ms;
+		unit->status.stop_ms = now_ms - unit->run.stop_ms;
 	if (!settled)
 		status_hide_ready(unit->app);
 	pthread_mutex_unlock(&unit->app->lock);
@@ -365,9 +394,9 @@ static void tell_stop_error(struct unit *unit)
 	struct error err;
 
 	pthread_mutex_lock(&unit->app->lock);
-	err = unit->run.stop_error;
+	err = unit_error(unit, UNIT_ERROR_STOP);
 	if (err.code)
-		unit->status.error = err;
+		unit_set_error(unit, UNIT_ERROR_LAST, &err);
 	pthread_mutex_unlock(&unit->app->lock);
 	if (err.code)
 		report_event(unit->app, APP_EVENT_SERVER_FAILED, unit, 0, &err);
@@ -411,7 +440,7 @@ static void be_stopped(struct unit *unit)
 		app->loop.fired = true;
 	if (unit->run.begun)
 		report_event(app, APP_EVENT_SERVER_STOPPED, unit, ms, NULL);
-	if (unit->run.ctx)
+	if (unit->run.ctx && !context_err(unit->run.ctx))
 		context_cancel(unit->run.ctx, NULL);
 	go_on(unit);
 }
@@ -422,21 +451,24 @@ static void be_ended(struct unit *unit)
 	struct error err;
 
 	pthread_mutex_lock(&unit->app->lock);
-	err = unit->run.error;
+	err = unit_error(unit, UNIT_ERROR_START);
 	pthread_mutex_unlock(&unit->app->lock);
 	policy_fail(unit, err.code ? &err : NULL);
 }
 
 static void be_lost(struct unit *unit)
 {
+	struct error loss;
+
 	unit->losing = unit->again = false;
 	if (unit->given_up)
 		return;
 	/* Its stop may have failed as well: that is not why it is lost. */
 	pthread_mutex_lock(&unit->app->lock);
-	unit->status.error = unit->loss;
+	loss = unit_error(unit, UNIT_ERROR_LOSS);
+	unit_set_error(unit, UNIT_ERROR_LAST, &loss);
 	pthread_mutex_unlock(&unit->app->lock);
-	report_event(unit->app, APP_EVENT_SERVER_LOST, unit, 0, &unit->loss);
+	report_event(unit->app, APP_EVENT_SERVER_LOST, unit, 0, &loss);
 }
 
 static void act(struct unit *unit, enum unit_state before)
@@ -506,15 +538,15 @@ static int prepare(struct unit *unit)
 	struct app *app = unit->app;
 	struct unit_run *run = &unit->run;
 
-	run->host_ctx =
-	    context_with_value(app->base, &server_host_key, &unit->host);
-	if (!run->host_ctx)
-		return -errno;
-	run->ctx = context_with_cancel(run->host_ctx);
+	run->ctx = context_with_value(app->base, &server_host_key, &unit->host);
 	if (!run->ctx)
 		return -errno;
 	if (!unit->server.stop)
 		return 0;
+	run->host_ctx =
+	    context_with_value(app->base, &server_host_key, &unit->host);
+	if (!run->host_ctx)
+		return -errno;
 	run->turn = context_with_cancel(app->base);
 	if (!run->turn)
 		return -errno;
@@ -531,6 +563,8 @@ static void launch(struct unit *unit)
 	unit_release(unit);
 	pthread_mutex_lock(&app->lock);
 	unit->run = (struct unit_run){.launch_ms = clock_ms()};
+	unit_set_error(unit, UNIT_ERROR_START, NULL);
+	unit_set_error(unit, UNIT_ERROR_STOP, NULL);
 	pthread_mutex_unlock(&app->lock);
 	apply(unit, UNIT_LAUNCH);
 	unit->run.start_deadline_ms =
