@@ -30,11 +30,11 @@
  * What is to happen in a stop is accepted before it can be needed: the hooks of
  * the way down before anything starts, a server's stop function before its
  * start. They are tasks that are parked, each on a context `turn`, and the loop
- * cancels that when it is their turn. One thread is
- * held from the beginning by a task that waits for the stop (`spare`). So a stop
- * needs no thread or memory that could be refused; at worst its functions run
- * one after the other. What was parked in vain is let go as soon as that is
- * known, while the thread is still there.
+ * cancels that when it is their turn. From the first of them on, one thread is
+ * held by a task that waits for the stop (`spare`). So a stop needs no thread or
+ * memory that could be refused; at worst its functions run one after the other.
+ * What was parked in vain is let go as soon as that is known, while the thread
+ * is still there.
  *
  * What threads other than the loop's may look at, states included, is a copy
  * under `lock`, which the loop writes with each transition.
@@ -262,7 +262,7 @@ struct app {
 	struct errgroup *group;
 	/* parent's values; plus the app; until the stop; the way up */
 	struct context *values, *base, *live, *up;
-	struct context *spare; /* a thread waits on it */
+	struct context *spare; /* a thread waits on it; NULL: no need yet */
 	struct step steps[STATES];
 	struct app_reload *reload; /* in the making */
 	struct app_reload *checked; /* what the last check is about */
@@ -327,6 +327,8 @@ void report_signal(struct app *app, enum app_event_type type, int signal);
 void report_new_errors(struct app *app);
 /* "250 ms", "1.5 s". */
 const char *report_duration(int64_t ms, char buffer[static 32]);
+/* The calling thread's, for reports; gettid(2) asks the kernel each time. */
+pid_t report_tid(void);
 /* All servers and threads, a line each, as events. */
 void report_all(struct app *app);
 /* Where the threads of what is stuck are; deep: with their backtraces. */
@@ -492,6 +494,8 @@ struct error stuck_error(const struct app *app);
 
 /* On the loop's thread: begins the way down, once. */
 void run_request_stop(struct app *app);
+/* Before something is parked: a thread that the stop will find. */
+int run_reserve_thread(struct app *app);
 /* Servers may start. */
 bool run_may_start(const struct app *app);
 /* A context with that deadline, INT64_MAX being none; NULL: out of memory. */

@@ -401,6 +401,15 @@ static void report_unit(struct unit *unit)
 	report_unit_threads(unit, false);
 }
 
+pid_t report_tid(void)
+{
+	static _Thread_local pid_t tid;
+
+	if (!tid)
+		tid = gettid();
+	return tid;
+}
+
 static bool is_reported(struct app *app, pid_t tid)
 {
 	bool found = false;

@@ -85,7 +85,8 @@ void run_request_stop(struct app *app)
 	step_end_all(app);
 	loop_arm(&app->loop, app->stop_deadline_ms);
 	context_cancel(app->live, NULL);
-	context_cancel(app->spare, NULL);
+	if (app->spare)
+		context_cancel(app->spare, NULL);
 }
 
 static _Noreturn void force_by_signal(struct app *app, int signal)
@@ -552,15 +553,19 @@ static int spare_task(struct context *unused, void *arg)
 	return 0;
 }
 
-static int make_group(struct app *app)
+int run_reserve_thread(struct app *app)
 {
-	app->group = errgroup_new();
-	if (!app->group)
-		return -ENOMEM;
+	int ret;
+
+	if (app->spare)
+		return 0;
 	app->spare = context_with_cancel(app->base);
 	if (!app->spare)
 		return -errno;
-	return errgroup_go(app->group, spare_task, app);
+	ret = errgroup_go(app->group, spare_task, app);
+	if (ret)
+		context_free(&app->spare);
+	return ret;
 }
 
 /* Before anything starts, or any hook runs. */
@@ -594,9 +599,10 @@ static int init(struct app *app, struct error *err)
 		ret = add_sources(app);
 	if (!ret)
 		ret = make_contexts(app);
-	if (!ret)
-		ret = make_group(app);
-	return ret ? ret : step_park_all(app);
+	if (ret)
+		return ret;
+	app->group = errgroup_new();
+	return app->group ? step_park_all(app) : -ENOMEM;
 }
 
 /*

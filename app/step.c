@@ -238,7 +238,7 @@ static int step_task(struct context *unused, void *arg)
 	(void)unused;
 	pthread_mutex_lock(&app->lock);
 	skip = step->skip;
-	step->tid = skip ? 0 : gettid();
+	step->tid = skip ? 0 : report_tid();
 	pthread_mutex_unlock(&app->lock);
 	if (skip)
 		return 0;
@@ -261,6 +261,10 @@ int step_park(struct step *step)
 	if (step->parked && !context_err(step->turn))
 		return 0;
 	context_free(&step->turn);
+	step->parked = false;
+	ret = run_reserve_thread(app);
+	if (ret)
+		return ret;
 	step->turn = context_with_cancel(app->base);
 	ret = step->turn ? errgroup_go_after(app->group, step->turn,
 			       step_origin(step->state), step_task, step)

@@ -162,7 +162,7 @@ static int start_task(struct context *unused, void *arg)
 	pthread_mutex_lock(&unit->app->lock);
 	revoked = unit->run.revoked;
 	unit->run.begun = !revoked && !code;
-	unit->run.start_tid = unit->run.begun ? gettid() : 0;
+	unit->run.start_tid = unit->run.begun ? report_tid() : 0;
 	if (revoked)
 		post(unit, MAIL_SKIPPED);
 	else if (!code)
@@ -231,7 +231,7 @@ static int stop_task(struct context *unused, void *arg)
 	(void)unused;
 	pthread_mutex_lock(&unit->app->lock);
 	skip = unit->run.skip_stop;
-	unit->run.stop_tid = skip ? 0 : gettid();
+	unit->run.stop_tid = skip ? 0 : report_tid();
 	pthread_mutex_unlock(&unit->app->lock);
 	if (!skip)
 		code = call_stop(unit);
@@ -537,6 +537,7 @@ static int prepare(struct unit *unit)
 {
 	struct app *app = unit->app;
 	struct unit_run *run = &unit->run;
+	int ret;
 
 	run->ctx = context_with_value(app->base, &server_host_key, &unit->host);
 	if (!run->ctx)
@@ -547,6 +548,9 @@ static int prepare(struct unit *unit)
 	    context_with_value(app->base, &server_host_key, &unit->host);
 	if (!run->host_ctx)
 		return -errno;
+	ret = run_reserve_thread(app);
+	if (ret)
+		return ret;
 	run->turn = context_with_cancel(app->base);
 	if (!run->turn)
 		return -errno;
