@@ -95,28 +95,29 @@ struct link {
 /* What a unit comes after, and what comes after it. */
 struct links {
 	struct link *on, *users;
-	size_t on_count, user_count;
+	unsigned on_count, user_count;
 };
 
 /* From a launch until start and stop are over. */
 struct unit_run {
 	bool late, stop_called;
 	bool watched; /* start has returned, its watches serve */
-	int64_t launch_ms, start_deadline_ms, ready_ms;
-	int64_t stop_ms, stop_deadline_ms, late_ms, stuck_ms;
 	bool stuck_told;
-	/* start's; what stop's is made from; the stop task is parked on turn */
-	struct context *ctx, *host_ctx, *turn;
 	bool parked;
 	/* guarded by app->lock */
-	pid_t start_tid, stop_tid; /* of the threads in these functions */
+	bool reported; /* the error is one of the app's already */
 	bool begun, revoked, start_over;
 	bool skip_stop; /* parked, but not to be called */
 	bool failed_in_stop; /* an error of it was kept while stopping */
 	bool watch_ended;
-	int64_t ended_ms; /* when the later of start and stop returned */
+	pid_t start_tid, stop_tid; /* of the threads in these functions */
 	int start_code, watch_code;
-	bool reported; /* the error is one of the app's already */
+	int64_t ended_ms; /* when the later of start and stop returned */
+	int64_t stop_deadline_ms; /* when it is late; the loop writes it */
+	/* the loop's again */
+	int64_t launch_ms, start_deadline_ms, ready_ms, stop_ms;
+	/* start's; what stop's is made from; the stop task is parked on turn */
+	struct context *ctx, *host_ctx, *turn;
 };
 
 /* What a unit keeps an error of. */
@@ -146,8 +147,8 @@ struct unit {
 	bool bereft; /* a server that it needs is lost */
 	bool due; /* on app->due */
 	/* How many of links.on it waits for, and of links.users wait for it. */
-	size_t unmet, held;
-	size_t rank; /* of order.c */
+	unsigned unmet, held;
+	unsigned rank; /* of order.c */
 	/* Of policy.c: the last walk that has reached it, and who is next. */
 	unsigned wave;
 	struct unit *wave_next;
@@ -384,6 +385,8 @@ bool unit_is_stopping(const struct unit *unit);
 bool unit_is_lost(const struct unit *unit);
 /* It is ready, or the app goes on without it. */
 bool unit_is_settled(const struct unit *unit);
+/* When it is stuck in its stop, INT64_MAX for never. */
+int64_t unit_stuck_ms(const struct unit *unit);
 /* The function in which it hangs: "stop" or "start". */
 const char *unit_phase(const struct unit *unit);
 /* Start, or the last watch, is over, and will not be heard of again. */

@@ -278,7 +278,7 @@ static void count_users(struct unit *unit, bool was_ready, bool was_settled)
 		bool after = link->need ? ready : settled;
 
 		if (before != after)
-			link->unit->unmet += after ? (size_t)-1 : 1;
+			link->unit->unmet += after ? -1U : 1;
 		if (!link->unit->unmet)
 			unit_queue(link->unit);
 	}
@@ -385,7 +385,8 @@ static bool was_late(const struct unit *unit)
 {
 	const struct unit_run *run = &unit->run;
 
-	return run->late || (run->late_ms && run->ended_ms >= run->late_ms);
+	return run->late || (run->stop_deadline_ms &&
+				run->ended_ms >= run->stop_deadline_ms);
 }
 
 /* An error of its stop, while the app runs. */
@@ -588,9 +589,12 @@ static void launch(struct unit *unit)
 	run_request_stop(app);
 }
 
-static int64_t add_ms(int64_t ms, int64_t more)
+int64_t unit_stuck_ms(const struct unit *unit)
 {
-	return ms > INT64_MAX - more ? INT64_MAX : ms + more;
+	int64_t deadline_ms = unit->run.stop_deadline_ms;
+
+	return deadline_ms > INT64_MAX - GRACE_MS ? INT64_MAX
+						  : deadline_ms + GRACE_MS;
 }
 
 static int64_t earlier(int64_t a_ms, int64_t b_ms)
@@ -624,8 +628,6 @@ static void set_stop_deadline(struct unit *unit, int64_t deadline_ms)
 	pthread_mutex_lock(&unit->app->lock);
 	run->stop_deadline_ms = deadline_ms;
 	pthread_mutex_unlock(&unit->app->lock);
-	run->late_ms = deadline_ms;
-	run->stuck_ms = add_ms(deadline_ms, GRACE_MS);
 	loop_arm(&unit->app->loop, deadline_ms);
 }
 
@@ -839,12 +841,14 @@ static void be_stuck(struct unit *unit, int64_t now_ms)
 
 static int64_t check_stop(struct unit *unit, int64_t now_ms)
 {
-	if (!unit->run.late && now_ms < unit->run.late_ms)
-		return unit->run.late_ms;
+	int64_t stuck_ms = unit_stuck_ms(unit);
+
+	if (!unit->run.late && now_ms < unit->run.stop_deadline_ms)
+		return unit->run.stop_deadline_ms;
 	if (!unit->run.late)
 		be_late(unit, now_ms);
-	if (now_ms < unit->run.stuck_ms)
-		return unit->run.stuck_ms;
+	if (now_ms < stuck_ms)
+		return stuck_ms;
 	if (!unit->app->stopping && !unit->run.stuck_told)
 		be_stuck(unit, now_ms);
 	return INT64_MAX;
