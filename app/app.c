@@ -114,8 +114,13 @@ void app_free(struct app **app)
 
 /* ---- lists ---- */
 
+/* Most lists are empty: they are all this one. */
+static const char *const empty_list[] = {NULL};
+
 void list_free(const char *const *list)
 {
+	if (list == empty_list)
+		return;
 	for (size_t i = 0; list && list[i]; i++)
 		free((char *)list[i]);
 	free((void *)list);
@@ -128,6 +133,10 @@ int list_copy(const char *const *list, const char *const **copy)
 
 	while (list && list[n])
 		n++;
+	if (!n) {
+		*copy = empty_list;
+		return 0;
+	}
 	new = calloc(n + 1, sizeof(*new));
 	*copy = (const char *const *)new;
 	if (!new)

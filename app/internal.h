@@ -213,7 +213,6 @@ struct step {
 	pid_t tid; /* of the thread that does it */
 	bool skip, over;
 	int code;
-	struct error error; /* for one that is tried again */
 };
 
 struct app {
@@ -272,6 +271,7 @@ struct app {
 	bool left_behind; /* something still runs after app_run */
 	/* guarded by lock */
 	bool ran, running, stop_wanted, stopping, registered;
+	struct error register_error; /* of a try that is not the last */
 	bool reload_wanted, report_wanted;
 	bool ready, ready_over;
 	int ready_fds[2]; /* a pipe, with a byte in it while ready */
@@ -412,6 +412,7 @@ void unit_release(struct unit *unit);
 
 /* server_watch. */
 int watch_add(struct server_host *host, int fd, server_watch_fn *fn, void *arg);
+/* With the lock held, on the loop's thread. */
 void watch_drop_all(struct unit *unit);
 
 /* ---- policy.c ---- */

@@ -123,7 +123,7 @@ static int do_register(struct step *step, struct context *up)
 	if (code && !tries_again(app))
 		step_fail(step, code);
 	pthread_mutex_lock(&app->lock);
-	step->error = error_of(code);
+	app->register_error = error_of(code);
 	app->registered |=
 	    ctx && (!code || code == -ETIMEDOUT || code == -ECANCELED);
 	pthread_mutex_unlock(&app->lock);
@@ -359,7 +359,7 @@ static void try_later(struct step *step)
 	struct error err;
 
 	pthread_mutex_lock(&app->lock);
-	err = step->error;
+	err = app->register_error;
 	pthread_mutex_unlock(&app->lock);
 	delay_ms = policy_delay(step->attempt++, app->registrar_delay_ms,
 	    app->registrar_max_delay_ms);
@@ -376,7 +376,7 @@ static void not_begun(struct step *step, int code)
 	if (step->state == APP_STATE_RELOADING) {
 		reload_not_begun(step->app, code);
 	} else if (step->state == APP_STATE_REGISTERING && step->attempt) {
-		step->error = error_of(code);
+		step->app->register_error = error_of(code);
 		try_later(step);
 	} else {
 		step_fail(step, code);

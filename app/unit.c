@@ -112,8 +112,8 @@ void unit_over(struct unit *unit, int code)
 {
 	pthread_mutex_lock(&unit->app->lock);
 	unit->run.start_over = true;
-	pthread_mutex_unlock(&unit->app->lock);
 	watch_drop_all(unit);
+	pthread_mutex_unlock(&unit->app->lock);
 	unit->run.watched = false;
 	apply(unit,
 	    code || policy_restarts(unit, false) ? UNIT_END : UNIT_RETURN);
@@ -300,13 +300,14 @@ static void count(struct unit *unit, enum unit_state before)
 	struct app *app = unit->app;
 	bool was_ready = lifecycle_is_ready(before);
 	bool was_settled = was_ready || before == UNIT_LOST || unit->given_up;
+	bool settled = unit_is_settled(unit);
 	bool was_down = lifecycle_is_down(before);
 	bool down = lifecycle_is_down(unit->state);
 
-	app->settled_count += (size_t)unit_is_settled(unit) - was_settled;
+	app->settled_count += (size_t)settled - was_settled;
 	app->down_count += (size_t)down - was_down;
 	if (was_ready != lifecycle_is_ready(unit->state) ||
-	    was_settled != unit_is_settled(unit))
+	    was_settled != settled)
 		count_users(unit, was_ready, was_settled);
 	if (down && !was_down && unit->leaving)
 		let_go(unit);
@@ -406,6 +407,8 @@ static void tell_stop_error(struct unit *unit)
 /* Threads that keep a failure look at it. */
 static void set_leaving(struct unit *unit, bool leaving)
 {
+	if (unit->leaving == leaving)
+		return;
 	pthread_mutex_lock(&unit->app->lock);
 	unit->leaving = leaving;
 	pthread_mutex_unlock(&unit->app->lock);
