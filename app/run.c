@@ -352,8 +352,9 @@ static void advance(struct app *app)
 
 /* ---- mail ---- */
 
-/* The mail of many units, taken in one hold of the lock. */
 enum { SACK_SIZE = 64 };
+
+/* The mail of many units, taken in one hold of the lock. */
 struct sack {
 	size_t count;
 	struct {

@@ -15,9 +15,9 @@
  * them is looked at.
  *
  * A unit that starts again goes through stop first, whatever it was. All that
- * belongs to one start is in `run`, which is made anew with each launch: by then
- * both tasks of the last have told all that they had to tell, so nothing of it
- * can be taken for the new one's.
+ * belongs to one start is in `run`, which is made anew with each launch, as are
+ * the errors of start and stop: by then both tasks of the last have told all that
+ * they had to tell, so nothing of it can be taken for the new one's.
  *
  * Whether start is called at all is decided once, under the lock, by whoever
  * comes first: the task that sets `begun`, or the loop that sets `revoked`. So
