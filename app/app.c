@@ -1,7 +1,6 @@
 /* What a program builds before it runs: options, servers, hooks. */
 #include <assert.h>
 #include <errno.h>
-#include <search.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,8 +180,13 @@ void app_free(struct app **app)
 
 /* ---- lists ---- */
 
+/* Most lists are empty: they are all this one. */
+static const char *const empty_list[] = {NULL};
+
 void list_free(const char *const *list)
 {
+	if (list == empty_list)
+		return;
 	for (size_t i = 0; list && list[i]; i++)
 		free((char *)list[i]);
 	free((void *)list);
@@ -195,6 +199,10 @@ int list_copy(const char *const *list, const char *const **copy)
 
 	while (list && list[n])
 		n++;
+	if (!n) {
+		*copy = empty_list;
+		return 0;
+	}
 	new = calloc(n + 1, sizeof(*new));
 	*copy = (const char *const *)new;
 	if (!new)
@@ -330,7 +338,6 @@ struct unit *unit_new(struct app *app, const struct server *server)
 	}
 	if (unit) {
 		memcpy(unit->name, server->name, size);
-		memcpy(unit->status.name, server->name, size);
 		unit->status.start_ms = unit->status.stop_ms = -1;
 		unit->status.since_ms = clock_ms();
 		unit->app = app;
@@ -348,58 +355,79 @@ struct unit *unit_new(struct app *app, const struct server *server)
 	return NULL;
 }
 
-static int compare_names(const void *a, const void *b)
+/* FNV-1a; names are short. */
+static size_t hash_of(const char *name)
 {
-	return strcmp(((const struct unit *)a)->name,
-	    ((const struct unit *)b)->name);
+	uint32_t hash = 2166136261;
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 16777619;
+	return hash;
+}
+
+/* Where the unit of that name is, or would be. */
+static struct unit **find_slot(const struct units *units, const char *name)
+{
+	size_t last = units->slot_count - 1, i = hash_of(name) & last;
+
+	while (units->slots[i] && strcmp(units->slots[i]->name, name))
+		i = (i + 1) & last;
+	return &units->slots[i];
+}
+
+static int grow_all(struct units *units)
+{
+	size_t size = units->size ? 2 * units->size : 8;
+	struct unit **all = realloc(units->all, size * sizeof(struct unit *));
+
+	if (!all)
+		return -ENOMEM;
+	units->all = all;
+	units->size = size;
+	return 0;
+}
+
+static int grow_slots(struct units *units)
+{
+	struct unit **old = units->slots;
+	size_t count = units->slot_count ? 2 * units->slot_count : 16;
+
+	units->slots = calloc(count, sizeof(struct unit *));
+	if (!units->slots) {
+		units->slots = old;
+		return -ENOMEM;
+	}
+	units->slot_count = count;
+	for (size_t i = 0; i < units->count; i++)
+		*find_slot(units, units->all[i]->name) = units->all[i];
+	free(old);
+	return 0;
 }
 
 int units_insert(struct units *units, struct unit *unit)
 {
-	struct unit **slot, **all;
+	struct unit **slot;
 
-	if (units->count == units->size) {
-		size_t size = units->size ? 2 * units->size : 8;
-
-		all = realloc(units->all, size * sizeof(struct unit *));
-		if (!all)
-			return -ENOMEM;
-		units->all = all;
-		units->size = size;
-	}
-	slot = tsearch(unit, &units->names, compare_names);
-	if (!slot)
+	if (units->count == units->size && grow_all(units))
 		return -ENOMEM;
-	if (*slot != unit)
+	if (units->count >= units->slot_count / 4 * 3 && grow_slots(units))
+		return -ENOMEM;
+	slot = find_slot(units, unit->name);
+	if (*slot)
 		return error_set(-EEXIST, "server %s is there already",
 		    unit->name);
-	units->all[units->count++] = unit;
+	*slot = units->all[units->count++] = unit;
 	return 0;
 }
 
 struct unit *units_find(const struct units *units, const char *name)
 {
-	union {
-		struct unit unit;
-		char room[sizeof(struct unit) + NAME_SIZE];
-	} key;
-	struct unit **slot;
-
-	if (!name || strlen(name) >= NAME_SIZE)
-		return NULL;
-	strcpy(key.unit.name, name);
-	slot = tfind(&key.unit, &units->names, compare_names);
-	return slot ? *slot : NULL;
-}
-
-static void keep_node(void *node)
-{
-	(void)node; /* the units are freed on their own */
+	return name && units->count ? *find_slot(units, name) : NULL;
 }
 
 void units_fini(struct units *units)
 {
-	tdestroy(units->names, keep_node);
+	free(units->slots);
 	free(units->all);
 	free(units->links);
 	*units = (struct units){0};

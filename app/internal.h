@@ -31,11 +31,11 @@
  * What is to happen in a stop is accepted before it can be needed: the hooks of
  * the way down before anything starts, a server's stop function before its
  * start. They are tasks that are parked, each on a context `turn`, and the loop
- * cancels that when it is their turn. One thread is
- * held from the beginning by a task that waits for the stop (`spare`). So a stop
- * needs no thread or memory that could be refused; at worst its functions run
- * one after the other. What was parked in vain is let go as soon as that is
- * known, while the thread is still there.
+ * cancels that when it is their turn. From the first of them on, one thread is
+ * held by a task that waits for the stop (`spare`). So a stop needs no thread or
+ * memory that could be refused; at worst its functions run one after the other.
+ * What was parked in vain is let go as soon as that is known, while the thread
+ * is still there.
  *
  * What threads other than the loop's may look at, states included, is a copy
  * under `lock`, which the loop writes with each transition.
@@ -99,29 +99,38 @@ struct link {
 /* What a unit comes after, and what comes after it. */
 struct links {
 	struct link *on, *users;
-	size_t on_count, user_count;
+	unsigned on_count, user_count;
 };
 
 /* From a launch until start and stop are over. */
 struct unit_run {
 	bool late, stop_called;
 	bool watched; /* start has returned, its watches serve */
-	int64_t launch_ms, start_deadline_ms, ready_ms;
-	int64_t stop_ms, stop_deadline_ms, late_ms, stuck_ms;
 	bool stuck_told;
-	/* carries the host; start's; the stop task is parked on turn */
-	struct context *host_ctx, *ctx, *turn;
 	bool parked;
 	/* guarded by app->lock */
-	pid_t start_tid, stop_tid; /* of the threads in these functions */
+	bool reported; /* the error is one of the app's already */
 	bool begun, revoked, start_over;
 	bool skip_stop; /* parked, but not to be called */
 	bool failed_in_stop; /* an error of it was kept while stopping */
 	bool watch_ended;
-	int64_t ended_ms; /* when the later of start and stop returned */
+	pid_t start_tid, stop_tid; /* of the threads in these functions */
 	int start_code, watch_code;
-	bool reported; /* the error is one of the app's already */
-	struct error error, stop_error;
+	int64_t ended_ms; /* when the later of start and stop returned */
+	int64_t stop_deadline_ms; /* when it is late; the loop writes it */
+	/* the loop's again */
+	int64_t launch_ms, start_deadline_ms, ready_ms, stop_ms;
+	/* start's; what stop's is made from; the stop task is parked on turn */
+	struct context *ctx, *host_ctx, *turn;
+};
+
+/* What a unit keeps an error of. */
+enum unit_error {
+	UNIT_ERROR_LAST, /* what its status tells */
+	UNIT_ERROR_START, /* of the run's start */
+	UNIT_ERROR_STOP, /* of the run's stop, while the app runs */
+	UNIT_ERROR_LOSS, /* why it is lost */
+	UNIT_ERRORS
 };
 
 struct unit {
@@ -137,14 +146,13 @@ struct unit {
 	 */
 	bool leaving, again, losing, removed;
 	bool given_up; /* lost, though it has not come back from its stop */
-	struct error loss; /* why it is lost */
 	bool stays; /* of a reload's thread: it is in the new set, too */
 	bool joined; /* by a reload: its endpoint is asked for when it starts */
 	bool bereft; /* a server that it needs is lost */
 	bool due; /* on app->due */
 	/* How many of links.on it waits for, and of links.users wait for it. */
-	size_t unmet, held;
-	size_t rank; /* of order.c */
+	unsigned unmet, held;
+	unsigned rank; /* of order.c */
 	/* Of policy.c: the last walk that has reached it, and who is next. */
 	unsigned wave;
 	struct unit *wave_next;
@@ -155,7 +163,14 @@ struct unit {
 	struct unit_run run;
 	STAILQ_ENTRY(unit) due_link;
 	/* guarded by app->lock */
-	struct server_status status;
+	struct {
+		enum server_state state;
+		unsigned restarts;
+		int64_t since_ms, start_ms, stop_ms;
+	} status; /* as in struct server_status */
+	/* 0: none; the words are in errors, once there is a first one */
+	int error_codes[UNIT_ERRORS];
+	struct error *errors;
 	unsigned mail;
 	STAILQ_ENTRY(unit) mail_link;
 	int watch_count;
@@ -169,7 +184,9 @@ STAILQ_HEAD(unit_list, unit);
 struct units {
 	struct unit **all;
 	size_t count, size;
-	void *names; /* tsearch(3) tree */
+	/* By name: a hash table with linear probing, never full. */
+	struct unit **slots;
+	size_t slot_count; /* a power of 2, or 0 */
 	struct link *links; /* all that the units' links are slices of */
 };
 
@@ -204,7 +221,6 @@ struct step {
 	int64_t called_ms;
 	bool skip, over;
 	int code;
-	struct error error; /* for one that is tried again */
 };
 
 struct app {
@@ -254,7 +270,7 @@ struct app {
 	struct errgroup *group;
 	/* parent's values; plus the app; until the stop; the way up */
 	struct context *values, *base, *live, *up;
-	struct context *spare; /* a thread waits on it */
+	struct context *spare; /* a thread waits on it; NULL: no need yet */
 	struct step steps[STATES];
 	struct app_reload *reload; /* in the making */
 	struct app_reload *checked; /* what the last check is about */
@@ -263,6 +279,7 @@ struct app {
 	bool left_behind; /* something still runs after app_run */
 	/* guarded by lock */
 	bool ran, running, stop_wanted, stopping, registered;
+	struct error register_error; /* of a try that is not the last */
 	bool reload_wanted, report_wanted;
 	bool ready, ready_over;
 	int ready_fds[2]; /* a pipe, with a byte in it while ready */
@@ -323,6 +340,8 @@ const char *report_duration(int64_t ms, char buffer[static 32]);
 /* A line of a report, as an event; unit NULL: of the app. */
 void report_line(struct app *app, const struct unit *unit, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The calling thread's, for reports; gettid(2) asks the kernel each time. */
+pid_t report_tid(void);
 /* All servers and threads, a line each, as events. */
 void report_all(struct app *app);
 /* Where the threads of what is stuck are; deep: with their backtraces. */
@@ -367,7 +386,7 @@ void unit_leave(struct unit *unit);
 void unit_stop(struct unit *unit);
 /* The app stops: no restart any more, and no more time than the app has. */
 void unit_end(struct unit *unit);
-/* unit->loss says why. */
+/* What is kept as UNIT_ERROR_LOSS says why. */
 void unit_lose(struct unit *unit);
 /* The same of one that does not come back: the app goes on without it now. */
 void unit_give_up(struct unit *unit);
@@ -378,6 +397,8 @@ bool unit_is_stopping(const struct unit *unit);
 bool unit_is_lost(const struct unit *unit);
 /* It is ready, or the app goes on without it. */
 bool unit_is_settled(const struct unit *unit);
+/* When it is stuck in its stop, INT64_MAX for never. */
+int64_t unit_stuck_ms(const struct unit *unit);
 /* The function in which it hangs: "stop" or "start". */
 const char *unit_phase(const struct unit *unit);
 /* Start, or the last watch, is over, and will not be heard of again. */
@@ -388,6 +409,14 @@ void unit_over(struct unit *unit, int code);
  * they happen.
  */
 void unit_keep_failure(struct unit *unit, int code);
+/*
+ * Keeps an error, NULL for none, with the unit as origin; with the lock held.
+ * Out of memory its words are those of its code.
+ */
+void unit_set_error(struct unit *unit, enum unit_error which,
+    const struct error *err);
+/* With the lock held; code 0 if there is none. */
+struct error unit_error(const struct unit *unit, enum unit_error which);
 /* Frees what the run made. */
 void unit_release(struct unit *unit);
 
@@ -395,6 +424,7 @@ void unit_release(struct unit *unit);
 
 /* server_watch. */
 int watch_add(struct server_host *host, int fd, server_watch_fn *fn, void *arg);
+/* With the lock held, on the loop's thread. */
 void watch_drop_all(struct unit *unit);
 
 /* ---- policy.c ---- */
@@ -493,6 +523,8 @@ struct error stuck_error(const struct app *app);
 
 /* On the loop's thread: begins the way down, once. */
 void run_request_stop(struct app *app);
+/* Before something is parked: a thread that the stop will find. */
+int run_reserve_thread(struct app *app);
 /* Servers may start. */
 bool run_may_start(const struct app *app);
 /* A context with that deadline, INT64_MAX being none; NULL: out of memory. */

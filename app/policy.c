@@ -144,16 +144,17 @@ static void leave_in_scope(struct unit *unit, int64_t when_ms)
 
 /* ---- what it comes to ---- */
 
-static void keep_error(struct unit *unit, const struct error *err)
+static void keep_error(struct unit *unit, enum unit_error which,
+    const struct error *err)
 {
 	pthread_mutex_lock(&unit->app->lock);
-	unit->status.error = *err;
+	unit_set_error(unit, which, err);
 	pthread_mutex_unlock(&unit->app->lock);
 }
 
 static void tell_failure(struct unit *unit, const struct error *err)
 {
-	keep_error(unit, err);
+	keep_error(unit, UNIT_ERROR_LAST, err);
 	report_event(unit->app, APP_EVENT_SERVER_FAILED, unit, 0, err);
 }
 
@@ -177,7 +178,7 @@ static void fail_for_good(struct unit *unit, const struct error *err,
     bool reported)
 {
 	if (unit->server.optional) {
-		unit->loss = *err;
+		keep_error(unit, UNIT_ERROR_LOSS, err);
 		unit_lose(unit);
 		return;
 	}
@@ -252,7 +253,7 @@ void policy_stuck(struct unit *unit, const struct error *err)
 		run_request_stop(unit->app);
 		return;
 	}
-	unit->loss = *err;
+	keep_error(unit, UNIT_ERROR_LOSS, err);
 	unit_give_up(unit);
 }
 
@@ -268,15 +269,17 @@ static struct unit *lost_need(const struct unit *unit)
 /* Why it will be lost, unless that was told as its failure already. */
 static void tell_loss(struct unit *unit)
 {
+	struct error loss;
 	bool told;
 
 	if (unit->state == UNIT_LOST || unit->given_up)
 		return;
 	pthread_mutex_lock(&unit->app->lock);
-	told = !strcmp(unit->status.error.text, unit->loss.text);
+	loss = unit_error(unit, UNIT_ERROR_LOSS);
+	told = !strcmp(unit_error(unit, UNIT_ERROR_LAST).text, loss.text);
 	pthread_mutex_unlock(&unit->app->lock);
 	if (!told)
-		tell_failure(unit, &unit->loss);
+		tell_failure(unit, &loss);
 }
 
 /*

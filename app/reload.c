@@ -550,6 +550,17 @@ enum app_step_end reload_checked(struct app *app)
 	return app->stopping ? APP_LEAVE : APP_BACK;
 }
 
+/* Since it was asked it was given up: it will not be told again. */
+static void give_up_again(struct unit *unit)
+{
+	struct error loss;
+
+	pthread_mutex_lock(&unit->app->lock);
+	loss = unit_error(unit, UNIT_ERROR_LOSS);
+	pthread_mutex_unlock(&unit->app->lock);
+	policy_stuck(unit, &loss);
+}
+
 void reload_switch(struct app *app)
 {
 	struct app_reload *reload = app->reload;
@@ -566,9 +577,8 @@ void reload_switch(struct app *app)
 			change->old->removed = true;
 			change->old->again = change->old->losing = false;
 			unit_leave(change->old);
-			/* Since it was asked: it will not be told again. */
 			if (change->old->given_up)
-				policy_stuck(change->old, &change->old->loss);
+				give_up_again(change->old);
 		}
 }
 

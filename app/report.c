@@ -52,10 +52,8 @@ void report_error(struct app *app, struct unit *unit, const char *origin,
 		goto out;
 	if (unit && app->stopping)
 		unit->run.failed_in_stop = true;
-	if (unit) {
-		unit->status.error = *err;
-		error_origin(&unit->status.error, unit->name);
-	}
+	if (unit)
+		unit_set_error(unit, UNIT_ERROR_LAST, err);
 	/* Out of memory, the errors after the first few go unrecorded. */
 	if (app->error_count == app->error_size && grow(app))
 		goto out;
@@ -87,8 +85,7 @@ static void tell_stderr(struct app *app, const struct app_event *event)
 	const char *text = event->error ? event->error->text : event->text;
 	char line[OUTLET_LINE];
 
-	if (!text ||
-	    (event->type != APP_EVENT_STUCK && event->type != APP_EVENT_REPORT))
+	if (!text)
 		return;
 	snprintf(line, sizeof(line), "%s: %s\n",
 	    event->server  ? event->server
@@ -98,8 +95,16 @@ static void tell_stderr(struct app *app, const struct app_event *event)
 	outlet_put(&app->outlet, line);
 }
 
+static bool is_heard(const struct app *app, enum app_event_type type)
+{
+	return app->on_event || type == APP_EVENT_STUCK ||
+	       type == APP_EVENT_REPORT;
+}
+
 static void tell(struct app *app, struct app_event *event)
 {
+	if (!is_heard(app, event->type))
+		return;
 	if (!app->on_event) {
 		tell_stderr(app, event);
 		return;
@@ -126,8 +131,11 @@ static struct app_event event_of(enum app_event_type type,
 void report_event(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t took_ms, const struct error *err)
 {
-	struct app_event event = event_of(type, unit, err);
+	struct app_event event;
 
+	if (!is_heard(app, type))
+		return;
+	event = event_of(type, unit, err);
 	event.took_ms = took_ms;
 	tell(app, &event);
 }
@@ -374,23 +382,33 @@ static void list_waits(const struct unit *unit, char *list, size_t size)
 static void report_unit(struct unit *unit)
 {
 	char since[32], waits[200], restarts[40] = "";
-	struct server_status status;
+	unsigned restart_count;
+	struct error err;
 
 	pthread_mutex_lock(&unit->app->lock);
-	status = unit->status;
+	restart_count = unit->status.restarts;
+	err = unit_error(unit, UNIT_ERROR_LAST);
 	pthread_mutex_unlock(&unit->app->lock);
 	list_waits(unit, waits, sizeof(waits));
-	if (status.restarts)
+	if (restart_count)
 		snprintf(restarts, sizeof(restarts), ", %u restart%s",
-		    status.restarts, status.restarts == 1 ? "" : "s");
+		    restart_count, restart_count == 1 ? "" : "s");
 	report_line(unit->app, unit, "%s for %s%s%s",
-	    server_state_name(status.state),
-	    report_duration(clock_ms() - status.since_ms, since), restarts,
-	    waits);
-	if (status.error.code)
-		report_line(unit->app, unit, "last error: %s",
-		    status.error.text);
+	    server_state_name(unit->status.state),
+	    report_duration(clock_ms() - unit->status.since_ms, since),
+	    restarts, waits);
+	if (err.code)
+		report_line(unit->app, unit, "last error: %s", err.text);
 	report_unit_threads(unit, false);
+}
+
+pid_t report_tid(void)
+{
+	static _Thread_local pid_t tid;
+
+	if (!tid)
+		tid = gettid();
+	return tid;
 }
 
 static bool is_reported(struct app *app, pid_t tid)

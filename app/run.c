@@ -90,7 +90,8 @@ void run_request_stop(struct app *app)
 	step_end_all(app);
 	loop_arm(&app->loop, app->stop_deadline_ms);
 	context_cancel(app->live, NULL);
-	context_cancel(app->spare, NULL);
+	if (app->spare)
+		context_cancel(app->spare, NULL);
 }
 
 static _Noreturn void force_by_signal(struct app *app, int signal)
@@ -374,14 +375,39 @@ static void advance(struct app *app)
 
 /* ---- mail ---- */
 
+enum { SACK_SIZE = 64 };
+
+/* The mail of many units, taken in one hold of the lock. */
+struct sack {
+	size_t count;
+	struct {
+		struct unit *unit;
+		unsigned mail;
+	} letters[SACK_SIZE];
+};
+
+static void fill_sack(struct app *app, struct sack *sack)
+{
+	struct unit *unit;
+
+	sack->count = 0;
+	pthread_mutex_lock(&app->lock);
+	while (sack->count < SACK_SIZE && (unit = STAILQ_FIRST(&app->mail))) {
+		STAILQ_REMOVE_HEAD(&app->mail, mail_link);
+		sack->letters[sack->count].unit = unit;
+		sack->letters[sack->count++].mail = unit->mail;
+		unit->mail = 0;
+	}
+	pthread_mutex_unlock(&app->lock);
+}
+
 static void read_mail(struct app *app)
 {
-	struct unit_list mail = STAILQ_HEAD_INITIALIZER(mail);
 	bool stop_wanted, report_wanted, step_mail;
+	struct sack sack;
 
 	pthread_mutex_lock(&app->lock);
 	app->woken = false;
-	STAILQ_CONCAT(&mail, &app->mail);
 	stop_wanted = app->stop_wanted;
 	report_wanted = app->report_wanted;
 	step_mail = app->step_mail;
@@ -389,17 +415,12 @@ static void read_mail(struct app *app)
 	pthread_mutex_unlock(&app->lock);
 	if (stop_wanted)
 		run_request_stop(app);
-	while (!STAILQ_EMPTY(&mail)) {
-		struct unit *unit = STAILQ_FIRST(&mail);
-		unsigned bits;
-
-		STAILQ_REMOVE_HEAD(&mail, mail_link);
-		pthread_mutex_lock(&app->lock);
-		bits = unit->mail;
-		unit->mail = 0;
-		pthread_mutex_unlock(&app->lock);
-		unit_read_mail(unit, bits);
-	}
+	do {
+		fill_sack(app, &sack);
+		for (size_t i = 0; i < sack.count; i++)
+			unit_read_mail(sack.letters[i].unit,
+			    sack.letters[i].mail);
+	} while (sack.count == SACK_SIZE);
 	if (step_mail)
 		step_read_mail(app);
 	if (report_wanted)
@@ -557,15 +578,19 @@ static int spare_task(struct context *unused, void *arg)
 	return 0;
 }
 
-static int make_group(struct app *app)
+int run_reserve_thread(struct app *app)
 {
-	app->group = errgroup_new();
-	if (!app->group)
-		return -ENOMEM;
+	int ret;
+
+	if (app->spare)
+		return 0;
 	app->spare = context_with_cancel(app->base);
 	if (!app->spare)
 		return -errno;
-	return errgroup_go(app->group, spare_task, app);
+	ret = errgroup_go(app->group, spare_task, app);
+	if (ret)
+		context_free(&app->spare);
+	return ret;
 }
 
 /* Before anything starts, or any hook runs. */
@@ -601,9 +626,10 @@ static int init(struct app *app, struct error *err)
 		ret = add_sources(app);
 	if (!ret)
 		ret = make_contexts(app);
-	if (!ret)
-		ret = make_group(app);
-	return ret ? ret : step_park_all(app);
+	if (ret)
+		return ret;
+	app->group = errgroup_new();
+	return app->group ? step_park_all(app) : -ENOMEM;
 }
 
 /*

@@ -27,11 +27,10 @@ static void show_ready(const struct app *app, bool ready)
 		return;
 }
 
-/* Under the lock, on the loop's thread. */
-static bool is_ready(const struct app *app)
+/* On the loop's thread: but for a stop that it has not heard of yet. */
+static bool may_be_ready(const struct app *app)
 {
-	return !app->stopping && !app->stop_wanted &&
-	       app->state >= APP_STATE_REGISTERING &&
+	return !app->stopping && app->state >= APP_STATE_REGISTERING &&
 	       app->state <= APP_STATE_COMMITTING &&
 	       app->settled_count == app->units.count;
 }
@@ -51,10 +50,13 @@ void status_hide_ready(struct app *app)
 
 void status_update_ready(struct app *app)
 {
-	bool ready;
+	bool ready = may_be_ready(app);
 
+	/* Only this function makes it ready: it is not, and stays so. */
+	if (!ready && !app->ready_told)
+		return;
 	pthread_mutex_lock(&app->lock);
-	ready = is_ready(app);
+	ready = ready && !app->stop_wanted;
 	set_ready(app, ready);
 	pthread_mutex_unlock(&app->lock);
 	if (ready == app->ready_told)
@@ -133,8 +135,14 @@ enum app_state app_state(const struct app *app)
 /* Under the lock. */
 static struct server_status status_of(const struct unit *unit)
 {
-	struct server_status status = unit->status;
+	struct server_status status = {.state = unit->status.state,
+	    .since_ms = unit->status.since_ms,
+	    .restarts = unit->status.restarts,
+	    .start_ms = unit->status.start_ms,
+	    .stop_ms = unit->status.stop_ms,
+	    .error = unit_error(unit, UNIT_ERROR_LAST)};
 
+	strcpy(status.name, unit->name);
 	if (unit->server.pid)
 		status.pid = unit->server.pid(unit->server.arg);
 	return status;

@@ -68,7 +68,7 @@ static struct error last_error(struct step *step)
 	struct error err;
 
 	pthread_mutex_lock(&step->app->lock);
-	err = step->error;
+	err = step->app->register_error;
 	pthread_mutex_unlock(&step->app->lock);
 	return err;
 }
@@ -173,7 +173,7 @@ static int do_register(struct step *step, struct context *up)
 	if (code && !tries_again(app))
 		step_fail(step, code);
 	pthread_mutex_lock(&app->lock);
-	step->error = error_of(code);
+	app->register_error = error_of(code);
 	app->registered |=
 	    ctx && (!code || code == -ETIMEDOUT || code == -ECANCELED);
 	pthread_mutex_unlock(&app->lock);
@@ -288,7 +288,7 @@ static int step_task(struct context *unused, void *arg)
 	(void)unused;
 	pthread_mutex_lock(&app->lock);
 	skip = step->skip;
-	step->tid = skip ? 0 : gettid();
+	step->tid = skip ? 0 : report_tid();
 	pthread_mutex_unlock(&app->lock);
 	if (skip)
 		return 0;
@@ -311,6 +311,10 @@ int step_park(struct step *step)
 	if (step->parked && !context_err(step->turn))
 		return 0;
 	context_free(&step->turn);
+	step->parked = false;
+	ret = run_reserve_thread(app);
+	if (ret)
+		return ret;
 	step->turn = context_with_cancel(app->base);
 	ret = step->turn ? errgroup_go_after(app->group, step->turn,
 			       step_origin(step->state), step_task, step)
@@ -405,7 +409,7 @@ static void try_later(struct step *step)
 	struct error err;
 
 	pthread_mutex_lock(&app->lock);
-	err = step->error;
+	err = app->register_error;
 	pthread_mutex_unlock(&app->lock);
 	delay_ms = policy_delay(step->attempt++, app->registrar_delay_ms,
 	    app->registrar_max_delay_ms);
@@ -422,7 +426,7 @@ static void not_begun(struct step *step, int code)
 	if (step->state == APP_STATE_RELOADING) {
 		reload_not_begun(step->app, code);
 	} else if (step->state == APP_STATE_REGISTERING && step->attempt) {
-		step->error = error_of(code);
+		step->app->register_error = error_of(code);
 		try_later(step);
 	} else {
 		step_fail(step, code);

@@ -51,7 +51,7 @@ static bool all_stuck(const struct app *app, int64_t now_ms)
 	for (size_t i = 0; i < app->units.count; i++) {
 		const struct unit *unit = app->units.all[i];
 
-		stuck += is_late(unit) && now_ms >= unit->run.stuck_ms;
+		stuck += is_late(unit) && now_ms >= unit_stuck_ms(unit);
 	}
 	for (int i = 0; i < STATES; i++) {
 		const struct step *step = &app->steps[i];

@@ -15,9 +15,9 @@
  * them is looked at.
  *
  * A unit that starts again goes through stop first, whatever it was. All that
- * belongs to one start is in `run`, which is made anew with each launch: by then
- * both tasks of the last have told all that they had to tell, so nothing of it
- * can be taken for the new one's.
+ * belongs to one start is in `run`, which is made anew with each launch, as are
+ * the errors of start and stop: by then both tasks of the last have told all that
+ * they had to tell, so nothing of it can be taken for the new one's.
  *
  * Whether start is called at all is decided once, under the lock, by whoever
  * comes first: the task that sets `begun`, or the loop that sets `revoked`. So
@@ -39,8 +39,8 @@ static void apply(struct unit *unit, enum unit_event event);
 void unit_release(struct unit *unit)
 {
 	context_free(&unit->run.turn);
-	context_free(&unit->run.ctx);
 	context_free(&unit->run.host_ctx);
+	context_free(&unit->run.ctx);
 }
 
 void unit_free(struct unit *unit)
@@ -52,7 +52,37 @@ void unit_free(struct unit *unit)
 	list_free(unit->server.wants);
 	free(unit->restarts);
 	free(unit->endpoint);
+	free(unit->errors);
 	free(unit);
+}
+
+/* Most units never have one, and it is as large as all the rest of a unit. */
+void unit_set_error(struct unit *unit, enum unit_error which,
+    const struct error *err)
+{
+	unit->error_codes[which] = err ? err->code : 0;
+	if (!err)
+		return;
+	if (!unit->errors)
+		unit->errors = calloc(UNIT_ERRORS, sizeof(*unit->errors));
+	if (unit->errors)
+		unit->errors[which] = *err;
+}
+
+struct error unit_error(const struct unit *unit, enum unit_error which)
+{
+	int code = unit->error_codes[which];
+	struct error err = {0};
+
+	if (!code)
+		return err;
+	/* One that there was no memory for has no words, or those of another. */
+	if (unit->errors && unit->errors[which].code == code)
+		err = unit->errors[which];
+	else
+		err = error_plain(code);
+	error_origin(&err, unit->name);
+	return err;
 }
 
 /* From any thread, with the lock held. */
@@ -82,8 +112,8 @@ void unit_over(struct unit *unit, int code)
 {
 	pthread_mutex_lock(&unit->app->lock);
 	unit->run.start_over = true;
-	pthread_mutex_unlock(&unit->app->lock);
 	watch_drop_all(unit);
+	pthread_mutex_unlock(&unit->app->lock);
 	unit->run.watched = false;
 	apply(unit,
 	    code || policy_restarts(unit, false) ? UNIT_END : UNIT_RETURN);
@@ -105,7 +135,7 @@ void unit_keep_failure(struct unit *unit, int code)
 	error_origin(&err, unit->name);
 	pthread_mutex_lock(&unit->app->lock);
 	reported = fails_the_app(unit);
-	unit->run.error = err;
+	unit_set_error(unit, UNIT_ERROR_START, &err);
 	unit->run.reported = reported;
 	pthread_mutex_unlock(&unit->app->lock);
 	if (reported)
@@ -132,7 +162,7 @@ static int start_task(struct context *unused, void *arg)
 	pthread_mutex_lock(&unit->app->lock);
 	revoked = unit->run.revoked;
 	unit->run.begun = !revoked && !code;
-	unit->run.start_tid = unit->run.begun ? gettid() : 0;
+	unit->run.start_tid = unit->run.begun ? report_tid() : 0;
 	if (revoked)
 		post(unit, MAIL_SKIPPED);
 	else if (!code)
@@ -186,7 +216,7 @@ static void keep_stop_error(struct unit *unit, int code)
 	pthread_mutex_lock(&unit->app->lock);
 	of_app = unit->app->stopping && !unit->server.optional;
 	if (!of_app)
-		unit->run.stop_error = err;
+		unit_set_error(unit, UNIT_ERROR_STOP, &err);
 	pthread_mutex_unlock(&unit->app->lock);
 	if (of_app)
 		report_error(unit->app, unit, NULL, &err);
@@ -201,7 +231,7 @@ static int stop_task(struct context *unused, void *arg)
 	(void)unused;
 	pthread_mutex_lock(&unit->app->lock);
 	skip = unit->run.skip_stop;
-	unit->run.stop_tid = skip ? 0 : gettid();
+	unit->run.stop_tid = skip ? 0 : report_tid();
 	pthread_mutex_unlock(&unit->app->lock);
 	if (!skip)
 		code = call_stop(unit);
@@ -248,7 +278,7 @@ static void count_users(struct unit *unit, bool was_ready, bool was_settled)
 		bool after = link->need ? ready : settled;
 
 		if (before != after)
-			link->unit->unmet += after ? (size_t)-1 : 1;
+			link->unit->unmet += after ? -1U : 1;
 		if (!link->unit->unmet)
 			unit_queue(link->unit);
 	}
@@ -270,13 +300,14 @@ static void count(struct unit *unit, enum unit_state before)
 	struct app *app = unit->app;
 	bool was_ready = lifecycle_is_ready(before);
 	bool was_settled = was_ready || before == UNIT_LOST || unit->given_up;
+	bool settled = unit_is_settled(unit);
 	bool was_down = lifecycle_is_down(before);
 	bool down = lifecycle_is_down(unit->state);
 
-	app->settled_count += (size_t)unit_is_settled(unit) - was_settled;
+	app->settled_count += (size_t)settled - was_settled;
 	app->down_count += (size_t)down - was_down;
 	if (was_ready != lifecycle_is_ready(unit->state) ||
-	    was_settled != unit_is_settled(unit))
+	    was_settled != settled)
 		count_users(unit, was_ready, was_settled);
 	if (down && !was_down && unit->leaving)
 		let_go(unit);
@@ -285,7 +316,6 @@ static void count(struct unit *unit, enum unit_state before)
 /* In one hold, so that no app is ready with a server that is not. */
 static void publish(struct unit *unit, enum unit_state before)
 {
-	struct server_status *status = &unit->status;
 	/* What was lost remains so when all stops. */
 	enum server_state shown =
 	    before == UNIT_LOST ? SERVER_LOST : lifecycle_shown(unit->state);
@@ -293,15 +323,15 @@ static void publish(struct unit *unit, enum unit_state before)
 	int64_t now_ms = clock_ms();
 
 	pthread_mutex_lock(&unit->app->lock);
-	if (status->state != shown)
-		status->since_ms = now_ms;
-	status->state = shown;
+	if (unit->status.state != shown)
+		unit->status.since_ms = now_ms;
+	unit->status.state = shown;
 	if (lifecycle_is_ready(unit->state) && !lifecycle_is_ready(before)) {
 		unit->run.ready_ms = now_ms;
-		status->start_ms = now_ms - unit->run.launch_ms;
+		unit->status.start_ms = now_ms - unit->run.launch_ms;
 	}
 	if (lifecycle_is_down(unit->state) && !lifecycle_is_down(before))
-		status->stop_ms = now_ms - unit->run.stop_ms;
+		unit->status.stop_ms = now_ms - unit->run.stop_ms;
 	if (!settled)
 		status_hide_ready(unit->app);
 	pthread_mutex_unlock(&unit->app->lock);
@@ -355,7 +385,8 @@ static bool was_late(const struct unit *unit)
 {
 	const struct unit_run *run = &unit->run;
 
-	return run->late || (run->late_ms && run->ended_ms >= run->late_ms);
+	return run->late || (run->stop_deadline_ms &&
+				run->ended_ms >= run->stop_deadline_ms);
 }
 
 /* An error of its stop, while the app runs. */
@@ -364,9 +395,9 @@ static void tell_stop_error(struct unit *unit)
 	struct error err;
 
 	pthread_mutex_lock(&unit->app->lock);
-	err = unit->run.stop_error;
+	err = unit_error(unit, UNIT_ERROR_STOP);
 	if (err.code)
-		unit->status.error = err;
+		unit_set_error(unit, UNIT_ERROR_LAST, &err);
 	pthread_mutex_unlock(&unit->app->lock);
 	if (err.code)
 		report_event(unit->app, APP_EVENT_SERVER_FAILED, unit, 0, &err);
@@ -375,6 +406,8 @@ static void tell_stop_error(struct unit *unit)
 /* Threads that keep a failure look at it. */
 static void set_leaving(struct unit *unit, bool leaving)
 {
+	if (unit->leaving == leaving)
+		return;
 	pthread_mutex_lock(&unit->app->lock);
 	unit->leaving = leaving;
 	pthread_mutex_unlock(&unit->app->lock);
@@ -410,7 +443,7 @@ static void be_stopped(struct unit *unit)
 		app->loop.fired = true;
 	/* Also of one whose start was not called: it was told to be starting. */
 	report_event(app, APP_EVENT_SERVER_STOPPED, unit, ms, NULL);
-	if (unit->run.ctx)
+	if (unit->run.ctx && !context_err(unit->run.ctx))
 		context_cancel(unit->run.ctx, NULL);
 	go_on(unit);
 }
@@ -421,21 +454,24 @@ static void be_ended(struct unit *unit)
 	struct error err;
 
 	pthread_mutex_lock(&unit->app->lock);
-	err = unit->run.error;
+	err = unit_error(unit, UNIT_ERROR_START);
 	pthread_mutex_unlock(&unit->app->lock);
 	policy_fail(unit, err.code ? &err : NULL);
 }
 
 static void be_lost(struct unit *unit)
 {
+	struct error loss;
+
 	unit->losing = unit->again = false;
 	if (unit->given_up)
 		return;
 	/* Its stop may have failed as well: that is not why it is lost. */
 	pthread_mutex_lock(&unit->app->lock);
-	unit->status.error = unit->loss;
+	loss = unit_error(unit, UNIT_ERROR_LOSS);
+	unit_set_error(unit, UNIT_ERROR_LAST, &loss);
 	pthread_mutex_unlock(&unit->app->lock);
-	report_event(unit->app, APP_EVENT_SERVER_LOST, unit, 0, &unit->loss);
+	report_event(unit->app, APP_EVENT_SERVER_LOST, unit, 0, &loss);
 }
 
 static void act(struct unit *unit, enum unit_state before)
@@ -504,16 +540,20 @@ static int prepare(struct unit *unit)
 {
 	struct app *app = unit->app;
 	struct unit_run *run = &unit->run;
+	int ret;
 
-	run->host_ctx =
-	    context_with_value(app->base, &server_host_key, &unit->host);
-	if (!run->host_ctx)
-		return -errno;
-	run->ctx = context_with_cancel(run->host_ctx);
+	run->ctx = context_with_value(app->base, &server_host_key, &unit->host);
 	if (!run->ctx)
 		return -errno;
 	if (!unit->server.stop)
 		return 0;
+	run->host_ctx =
+	    context_with_value(app->base, &server_host_key, &unit->host);
+	if (!run->host_ctx)
+		return -errno;
+	ret = run_reserve_thread(app);
+	if (ret)
+		return ret;
 	run->turn = context_with_cancel(app->base);
 	if (!run->turn)
 		return -errno;
@@ -521,9 +561,12 @@ static int prepare(struct unit *unit)
 	    unit);
 }
 
-static int64_t add_ms(int64_t ms, int64_t more)
+int64_t unit_stuck_ms(const struct unit *unit)
 {
-	return ms > INT64_MAX - more ? INT64_MAX : ms + more;
+	int64_t deadline_ms = unit->run.stop_deadline_ms;
+
+	return deadline_ms > INT64_MAX - GRACE_MS ? INT64_MAX
+						  : deadline_ms + GRACE_MS;
 }
 
 static int64_t earlier(int64_t a_ms, int64_t b_ms)
@@ -557,8 +600,6 @@ static void set_stop_deadline(struct unit *unit, int64_t deadline_ms)
 	pthread_mutex_lock(&unit->app->lock);
 	run->stop_deadline_ms = deadline_ms;
 	pthread_mutex_unlock(&unit->app->lock);
-	run->late_ms = deadline_ms;
-	run->stuck_ms = add_ms(deadline_ms, GRACE_MS);
 	loop_arm(&unit->app->loop, deadline_ms);
 }
 
@@ -571,6 +612,8 @@ static void launch(struct unit *unit)
 	unit_release(unit);
 	pthread_mutex_lock(&app->lock);
 	unit->run = (struct unit_run){.launch_ms = clock_ms()};
+	unit_set_error(unit, UNIT_ERROR_START, NULL);
+	unit_set_error(unit, UNIT_ERROR_STOP, NULL);
 	pthread_mutex_unlock(&app->lock);
 	apply(unit, UNIT_LAUNCH);
 	unit->run.start_deadline_ms =
@@ -801,12 +844,14 @@ static void be_stuck(struct unit *unit, int64_t now_ms)
 
 static int64_t check_stop(struct unit *unit, int64_t now_ms)
 {
-	if (!unit->run.late && now_ms < unit->run.late_ms)
-		return unit->run.late_ms;
+	int64_t stuck_ms = unit_stuck_ms(unit);
+
+	if (!unit->run.late && now_ms < unit->run.stop_deadline_ms)
+		return unit->run.stop_deadline_ms;
 	if (!unit->run.late)
 		be_late(unit, now_ms);
-	if (now_ms < unit->run.stuck_ms)
-		return unit->run.stuck_ms;
+	if (now_ms < stuck_ms)
+		return stuck_ms;
 	if (!unit->app->stopping && !unit->run.stuck_told)
 		be_stuck(unit, now_ms);
 	return INT64_MAX;

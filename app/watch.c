@@ -27,10 +27,8 @@ static void drop(struct watch *watch)
 
 void watch_drop_all(struct unit *unit)
 {
-	pthread_mutex_lock(&unit->app->lock);
 	while (!LIST_EMPTY(&unit->watches))
 		drop(LIST_FIRST(&unit->watches));
-	pthread_mutex_unlock(&unit->app->lock);
 }
 
 static void be_ready(struct source *source)
@@ -52,8 +50,7 @@ static void be_ready(struct source *source)
 	if (code != SERVER_WATCH_OFF) {
 		unit->run.watch_ended = true;
 		unit->run.watch_code = code;
-		while (!LIST_EMPTY(&unit->watches))
-			drop(LIST_FIRST(&unit->watches));
+		watch_drop_all(unit);
 	}
 	ended = !unit->watch_count;
 	pthread_mutex_unlock(&unit->app->lock);

@@ -173,9 +173,10 @@ static bool read_link(const char *link, char shown[static PATH_SHOWN])
 
 const char *where_call(long number, char text[static WHERE_CALL])
 {
+	/* No pointers, which each process would have to relocate. */
 	static const struct {
-		long number;
-		const char *name;
+		int number;
+		char name[36];
 	} calls[] = {
 #define SYSCALL(name) {SYS_##name, #name},
 #include "app/syscalls.h"
