@@ -1,5 +1,6 @@
 /* Contexts: when they end, why, and what they carry. */
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -999,6 +1000,94 @@ START_TEST(a_deadline_that_becomes_the_earliest_is_kept)
 }
 END_TEST
 
+/* C11, C14: the thread that watches deadlines looks at the wrong time, once. */
+START_TEST(a_deadline_is_kept_whatever_was_taken_back_before)
+{
+	for (int i = 0; i < scale(200); i++) {
+		struct context *far = context_with_timeout(NULL, HOUR_MS);
+		struct context *soon = context_with_timeout(NULL, 1 + i % 3);
+		struct context *next;
+
+		context_free(i % 2 ? &soon : &far);
+		next = context_with_timeout(NULL, 1 + i / 3 % 4);
+		context_free(i % 2 ? &far : &soon);
+		ck_assert_int_eq(context_wait(next, -1), -ETIMEDOUT);
+		context_free(&next);
+	}
+}
+END_TEST
+
+struct timer_thread {
+	int tid;
+	long sleeps; /* how often it went to sleep */
+};
+
+static bool find_timer_thread(void *arg)
+{
+	struct timer_thread *timer = arg;
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		char path[64], name[32] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm",
+		    entry->d_name);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		if (fgets(name, sizeof(name), file) &&
+		    !strcmp(name, "cratos-timer\n"))
+			timer->tid = atoi(entry->d_name);
+		fclose(file);
+	}
+	if (dir)
+		closedir(dir);
+	return timer->tid != 0;
+}
+
+static void count_sleeps(struct timer_thread *timer)
+{
+	char path[64], line[128];
+	FILE *file;
+
+	ck_assert(event_poll(event_thread_sleeps, &timer->tid));
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", timer->tid);
+	file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	timer->sleeps = -1;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "voluntary_ctxt_switches: %ld",
+			&timer->sleeps) == 1)
+			break;
+	fclose(file);
+	ck_assert_int_ge(timer->sleeps, 0);
+}
+
+/* C14: to release a timer, and to arm the next, takes no other thread. */
+START_TEST(timeouts_that_do_not_come_to_pass_wake_nobody)
+{
+	enum { ROUNDS = 10000, FEW = 20 };
+	struct context *ctx = context_with_timeout(NULL, HOUR_MS);
+	struct timer_thread timer = {0};
+	long before;
+
+	context_free(&ctx);
+	ck_assert(event_poll(find_timer_thread, &timer));
+	count_sleeps(&timer);
+	before = timer.sleeps;
+	for (int i = 0; i < ROUNDS; i++) {
+		ctx = context_with_timeout(NULL, i % 2 ? HOUR_MS : HOUR_MS / 2);
+		context_free(&ctx);
+		if (i < 200) /* if woken, it has looked at no timer */
+			count_sleeps(&timer);
+	}
+	count_sleeps(&timer);
+	ck_assert_int_lt(timer.sleeps - before, FEW);
+}
+END_TEST
+
 /* ---- waiting ------------------------------------------------------------- */
 
 /* C24, C11 */
@@ -1938,6 +2027,7 @@ static void add_ends(Suite *suite)
 	    a_deadline_is_a_point_of_the_monotonic_clock,
 	    many_deadlines_pass_each_in_its_time,
 	    a_deadline_that_becomes_the_earliest_is_kept,
+	    a_deadline_is_kept_whatever_was_taken_back_before,
 	    a_huge_timeout_saturates);
 	SUITE_ADD(suite, "deadlines that have passed",
 	    a_deadline_that_is_not_ahead_makes_the_context_done_on_return,
@@ -1947,7 +2037,8 @@ static void add_ends(Suite *suite)
 	    a_childs_earlier_deadline_ends_the_child_alone);
 	SUITE_ADD(suite, "cancel against deadline",
 	    a_cancel_that_races_the_deadline_gives_exactly_one_error,
-	    the_timer_of_a_cancelled_context_is_released_at_once);
+	    the_timer_of_a_cancelled_context_is_released_at_once,
+	    timeouts_that_do_not_come_to_pass_wake_nobody);
 }
 
 static Suite *context_suite(void)
