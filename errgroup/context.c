@@ -27,7 +27,10 @@
  * An after is linked while its context is live, and posted by the walk; so it is
  * prevented if it is stopped, under the lock, before err is set, and not if it
  * is stopped after that (C18). Each handle is stopped once, so the walk need not
- * tell every single one.
+ * tell every single one. The memory of an after is freed by the later of the
+ * stop and the call's return: each takes its `ctx`, and who finds that taken is
+ * the later. The handle's reference to the context lasts until the stop; so the
+ * call leaves the pointer in `arg` (release), where the stop finds it (acquire).
  *
  * Lifetime. `refs` counts the maker, each child (which needs its parent for
  * values, the cause and the lock), each after's handle, and an armed timer. All
@@ -71,10 +74,9 @@ enum { CONTEXT_MAGIC = 0x43747821, NO_FD = -1 };
 
 struct context_after {
 	struct job job; /* its link is the context's until it is posted */
-	struct context *ctx;
+	_Atomic(struct context *) ctx; /* NULL: one of two has let go */
 	void (*fn)(void *arg);
-	void *arg;
-	atomic_int refs; /* the handle, and the call to come */
+	void *arg; /* once fn has returned, ctx */
 };
 
 LIST_HEAD(context_list, context);
@@ -225,20 +227,16 @@ static void walk(struct context *ctx, int err, const struct error *given,
 	}
 }
 
-/* The call and the handle, whichever is the last. */
-static void after_unref(struct context_after *after)
-{
-	if (atomic_fetch_sub_explicit(&after->refs, 1, memory_order_acq_rel) ==
-	    1)
-		free(after);
-}
-
 static void after_run(struct job *job)
 {
 	struct context_after *after = (struct context_after *)job;
+	struct context *ctx =
+	    atomic_load_explicit(&after->ctx, memory_order_relaxed);
 
 	after->fn(after->arg);
-	after_unref(after);
+	after->arg = ctx;
+	if (!atomic_exchange_explicit(&after->ctx, NULL, memory_order_acq_rel))
+		free(after);
 }
 
 static void post(struct job_list *fired)
@@ -565,10 +563,9 @@ struct context_after *context_after(struct context *ctx, void (*fn)(void *arg),
 	if (!after)
 		return NULL;
 	after->job = (struct job){.run = after_run};
-	after->ctx = ctx;
+	atomic_init(&after->ctx, ctx);
 	after->fn = fn;
 	after->arg = arg;
-	atomic_init(&after->refs, 2);
 	lock_tree(ctx);
 	ref(ctx, 1);
 	fire = err_of(ctx) != 0;
@@ -584,20 +581,21 @@ bool context_after_stop(struct context_after **after)
 {
 	struct context_after *old = *after;
 	struct context *ctx;
-	bool stopped;
+	bool stopped, returned;
 
 	if (!old)
 		return false;
 	*after = NULL;
-	ctx = old->ctx;
+	ctx = atomic_exchange_explicit(&old->ctx, NULL, memory_order_acq_rel);
+	returned = !ctx;
+	if (returned)
+		ctx = old->arg;
 	lock_tree(ctx);
 	stopped = !err_of(ctx);
 	if (stopped)
 		TAILQ_REMOVE(&ctx->afters, &old->job, link);
 	unref_and_unlock(ctx);
-	if (stopped)
-		free(old); /* there is no call to come */
-	else
-		after_unref(old);
+	if (stopped || returned)
+		free(old);
 	return stopped;
 }
