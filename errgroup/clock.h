@@ -23,16 +23,22 @@ static inline int64_t clock_ms(void)
 }
 
 /*
- * The deadline timeout_ms from now, rounded up so that it is never early, and
- * saturating.
+ * The deadline timeout_ms from a point in time, rounded up so that it is never
+ * early, and saturating.
  */
-static inline int64_t clock_deadline_ms(int64_t timeout_ms)
+static inline int64_t clock_deadline_from_ms(int64_t now_ns, int64_t timeout_ms)
 {
-	int64_t now_ms = (clock_ns() + NS_PER_MS - 1) / NS_PER_MS;
+	int64_t now_ms = (now_ns + NS_PER_MS - 1) / NS_PER_MS;
 
 	if (timeout_ms > 0 && now_ms > INT64_MAX - timeout_ms)
 		return INT64_MAX;
 	return now_ms + timeout_ms;
+}
+
+/* The same, from now. */
+static inline int64_t clock_deadline_ms(int64_t timeout_ms)
+{
+	return clock_deadline_from_ms(clock_ns(), timeout_ms);
 }
 
 /* A point in ms as the kernel wants it; what it cannot hold is far away. */

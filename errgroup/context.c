@@ -4,35 +4,60 @@
  * Design notes. The contexts made from the background context, and those made
  * by context_without_cancel, are roots: an end never reaches them from above. A
  * root and all that ends with it are a tree, and one lock, the root's, guards
- * the whole tree: links, causes, afters, descriptors. So cancelling is one walk
- * in one hold of the lock: when it lets go, all descendants are done (C4); a
- * child is linked either before the walk, and found, or after it, and born done
- * (C19); a second canceller waits for the lock, hence for the walk (C23); and
- * cancels up and down a tree cannot deadlock (C20). The walk is a loop, so depth
- * costs no stack.
+ * the whole tree: links, causes, afters, descriptors, references. So cancelling
+ * is one walk in one hold of the lock: when it lets go, all descendants are done
+ * (C4); a child is linked either before the walk, and found, or after it, and
+ * born done (C19); a second canceller waits for the lock, hence for the walk
+ * (C23); and cancels up and down a tree cannot deadlock (C20). The walk is a
+ * loop, so depth costs no stack.
  *
- * `err` is also a futex word. It is written last, under the lock, and read
- * without: whoever sees it set sees the cause. No wake-up is lost: a waiter
- * counts itself in `waiters` before it looks at err and sleeps, the walk sets
- * err before it looks at waiters, all sequentially consistent, and the kernel
- * compares err again before it sleeps.
+ * `err` is also a futex word. It is written once, last, under the lock
+ * (release), and read without (acquire): whoever sees it set sees the cause. No
+ * wake-up is lost: a waiter counts itself in `waiters` under the lock, unless
+ * the context is done already. So the walk, which comes after, sees it and wakes
+ * it; and the kernel compares err again before it sleeps. A waiter that sees err
+ * set touches the context no more.
+ *
+ * A cause is not copied down the tree. `cause` points to a constant, or to
+ * `given` of the context that was cancelled with one: an ancestor, or the
+ * context itself, which is there for as long as its descendants are. `given` is
+ * part of each context, since a cancel must not fail for want of memory; unless
+ * it is used, it is never touched.
+ *
+ * An after is linked while its context is live, and posted by the walk; so it is
+ * prevented if it is stopped, under the lock, before err is set, and not if it
+ * is stopped after that (C18). Each handle is stopped once, so the walk need not
+ * tell every single one. The memory of an after is freed by the later of the
+ * stop and the call's return: each takes its `ctx`, and who finds that taken is
+ * the later. The handle's reference to the context lasts until the stop; so the
+ * call leaves the pointer in `arg` (release), where the stop finds it (acquire).
  *
  * Lifetime. `refs` counts the maker, each child (which needs its parent for
- * values and the lock), each after's handle, and an armed timer. A context that
+ * values, the cause and the lock), each after's handle, and an armed timer. All
+ * of them change it under the lock, so that is a plain addition. A context that
  * is linked into its tree has its maker's reference still: freeing passes the
  * lock and unlinks first. Hence the walk may drop a timer's reference in place.
  * An unlinked context that is done is not touched by any walk again.
  *
- * Lock order: a tree's lock, then the timers'. Functions of context_after are
- * given to the pool after the lock was let go, since that may take a while.
+ * A root that has its maker's reference only, and no descriptor that may have
+ * been handed on, is freed without the lock, and without being made done: nobody
+ * else has a way to it. Whoever had one gave it up under the lock: refs of 1
+ * (release, acquire) says that this has begun, and the lock, free after that,
+ * that it has ended; who lets go of a lock does not touch it any more. Nor can
+ * a reference be added meanwhile: only who has one can make another. For any
+ * other context the walk of an ancestor is a way to it, so it takes the lock.
+ *
+ * A new root is not locked either, for nobody knows it yet.
+ *
+ * Lock order: a tree's lock, then the timers'. Two trees' are never held at a
+ * time. Functions of context_after are given to the pool after the lock was let
+ * go, since that may take a while.
  */
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <unistd.h>
@@ -41,53 +66,54 @@
 
 #include "errgroup/clock.h"
 #include "errgroup/futex.h"
+#include "errgroup/lock.h"
 #include "errgroup/timer.h"
 #include "errgroup/worker.h"
 
 enum { CONTEXT_MAGIC = 0x43747821, NO_FD = -1 };
 
 struct context_after {
-	struct job job;
-	struct context *ctx;
+	struct job job; /* its link is the context's until it is posted */
+	_Atomic(struct context *) ctx; /* NULL: one of two has let go */
 	void (*fn)(void *arg);
-	void *arg;
-	atomic_int refs; /* the handle, and the call to come */
-	/* guarded by the tree's lock */
-	bool armed;
-	TAILQ_ENTRY(context_after) link;
+	void *arg; /* once fn has returned, ctx */
 };
 
-TAILQ_HEAD(after_list, context_after);
 LIST_HEAD(context_list, context);
 
 struct context {
 	unsigned magic;
 	atomic_int err;
-	atomic_int waiters;
-	atomic_int refs;
 	/* constant after creation */
 	struct context *parent, *root;
 	const void *key;
 	void *value;
-	bool has_deadline;
 	int64_t deadline_ms;
+	bool has_deadline;
 	/* guarded by root->lock */
 	bool linked;
 	bool timed; /* its timer was armed */
 	int fd;
+	int waiters;
+	atomic_int refs; /* of a root, also read without */
+	struct lock lock; /* of a root only */
 	LIST_ENTRY(context) sibling; /* of the parent, or of a walk */
 	struct context_list children;
-	struct after_list afters;
+	struct job_list afters;
 	struct timer timer;
-	struct error cause; /* constant once err is set */
-	pthread_mutex_t lock; /* of a root only */
+	const struct error *cause; /* constant once err is set */
+	struct error given;
 };
 
 static struct context background = {.magic = CONTEXT_MAGIC,
     .refs = 1,
     .root = &background,
     .fd = NO_FD,
-    .lock = PTHREAD_MUTEX_INITIALIZER};
+    .afters = TAILQ_HEAD_INITIALIZER(background.afters)};
+
+static const struct error canceled = {.code = -ECANCELED, .text = "canceled"},
+			  timed_out = {.code = -ETIMEDOUT,
+			      .text = "deadline exceeded"};
 
 struct context *context_background(void)
 {
@@ -97,63 +123,95 @@ struct context *context_background(void)
 static void lock_tree(const struct context *ctx)
 {
 	assert(ctx->magic == CONTEXT_MAGIC);
-	pthread_mutex_lock(&ctx->root->lock);
+	lock_take(&ctx->root->lock);
 }
 
 static void unlock_tree(const struct context *ctx)
 {
-	pthread_mutex_unlock(&ctx->root->lock);
+	lock_leave(&ctx->root->lock);
 }
 
-static void unref(struct context *ctx)
+/* What context_err says, without a call across the library's border. */
+static inline int err_of(const struct context *ctx)
 {
-	while (ctx != &background && atomic_fetch_sub(&ctx->refs, 1) == 1) {
-		struct context *parent = ctx->parent;
+	return atomic_load_explicit(&ctx->err, memory_order_acquire);
+}
 
-		assert(!ctx->linked && TAILQ_EMPTY(&ctx->afters));
-		if (ctx->fd != NO_FD)
-			close(ctx->fd);
-		if (ctx->root == ctx)
-			pthread_mutex_destroy(&ctx->lock);
-		ctx->magic = 0;
-		free(ctx);
-		ctx = parent;
+/* Under the tree's lock: n references more; returns how many there are. */
+static int ref(struct context *ctx, int n)
+{
+	int refs = atomic_load_explicit(&ctx->refs, memory_order_relaxed) + n;
+
+	atomic_store_explicit(&ctx->refs, refs, memory_order_release);
+	return refs;
+}
+
+/* Returns the parent. */
+static struct context *destroy(struct context *ctx)
+{
+	struct context *parent = ctx->parent;
+
+	assert(!ctx->linked && TAILQ_EMPTY(&ctx->afters));
+	if (ctx->fd != NO_FD)
+		close(ctx->fd);
+	ctx->magic = 0;
+	free(ctx);
+	return parent;
+}
+
+/*
+ * Under the tree's lock, which it lets go: gives up a reference to ctx, and
+ * frees what then has none, from ctx upwards. The parent of a root is in
+ * another tree.
+ */
+static void unref_and_unlock(struct context *ctx)
+{
+	for (;;) {
+		struct context *root = ctx->root, *above = root->parent;
+		struct context *alive = ctx;
+
+		while (alive != above && !ref(alive, -1))
+			alive = alive->parent;
+		lock_leave(&root->lock);
+		while (ctx != alive)
+			ctx = destroy(ctx);
+		if (ctx != above || ctx == &background)
+			return;
+		lock_tree(ctx);
 	}
 }
 
-static void ref(struct context *ctx)
-{
-	if (ctx != &background)
-		atomic_fetch_add(&ctx->refs, 1);
-}
-
 static void mark_done(struct context *ctx, int err, const struct error *cause,
-    struct after_list *fired)
+    struct job_list *fired)
 {
-	struct context_after *after;
-
 	ctx->linked = false;
-	ctx->cause = *cause;
-	atomic_store(&ctx->err, err);
-	if (atomic_load(&ctx->waiters))
+	ctx->cause = cause;
+	atomic_store_explicit(&ctx->err, err, memory_order_release);
+	if (ctx->waiters)
 		futex_wake_all(&ctx->err);
 	if (ctx->fd != NO_FD)
 		eventfd_write(ctx->fd, 1);
 	if (ctx->timed && timer_disarm(&ctx->timer))
-		atomic_fetch_sub(&ctx->refs, 1); /* never the last one */
-	TAILQ_FOREACH(after, &ctx->afters, link)
-		after->armed = false;
+		ref(ctx, -1); /* never the last one */
 	TAILQ_CONCAT(fired, &ctx->afters, link);
 }
 
-/* Under the tree's lock: makes ctx and all descendants done. */
-static void walk(struct context *ctx, int err, const struct error *cause,
-    struct after_list *fired)
+/*
+ * Under the tree's lock: makes ctx and all descendants done. With a given cause,
+ * or with that of err.
+ */
+static void walk(struct context *ctx, int err, const struct error *given,
+    struct job_list *fired)
 {
+	const struct error *cause = err == -ETIMEDOUT ? &timed_out : &canceled;
 	struct context_list todo = LIST_HEAD_INITIALIZER(todo);
 
-	if (atomic_load(&ctx->err))
+	if (err_of(ctx))
 		return;
+	if (given) {
+		ctx->given = *given;
+		cause = &ctx->given;
+	}
 	if (ctx->linked)
 		LIST_REMOVE(ctx, sibling);
 	LIST_INSERT_HEAD(&todo, ctx, sibling);
@@ -169,53 +227,49 @@ static void walk(struct context *ctx, int err, const struct error *cause,
 	}
 }
 
-static void after_unref(struct context_after *after, int count)
-{
-	if (atomic_fetch_sub(&after->refs, count) == count)
-		free(after);
-}
-
 static void after_run(struct job *job)
 {
 	struct context_after *after = (struct context_after *)job;
+	struct context *ctx =
+	    atomic_load_explicit(&after->ctx, memory_order_relaxed);
 
 	after->fn(after->arg);
-	after_unref(after, 1);
+	after->arg = ctx;
+	if (!atomic_exchange_explicit(&after->ctx, NULL, memory_order_acq_rel))
+		free(after);
 }
 
-static void end(struct context *ctx, int err, const struct error *cause)
+static void post(struct job_list *fired)
 {
-	struct after_list fired = TAILQ_HEAD_INITIALIZER(fired);
-	struct context_after *after;
+	if (!TAILQ_EMPTY(fired))
+		worker_post_all(fired);
+}
+
+static void end(struct context *ctx, int err, const struct error *given)
+{
+	struct job_list fired = TAILQ_HEAD_INITIALIZER(fired);
 
 	lock_tree(ctx);
-	walk(ctx, err, cause, &fired);
+	walk(ctx, err, given, &fired);
 	unlock_tree(ctx);
-	while ((after = TAILQ_FIRST(&fired))) {
-		TAILQ_REMOVE(&fired, after, link);
-		worker_post(&after->job);
-	}
+	post(&fired);
 }
 
-static struct error plain_cause(int code)
+/* The same, and gives up a reference. */
+static void end_and_unref(struct context *ctx, int err)
 {
-	struct error cause = {.code = code};
+	struct job_list fired = TAILQ_HEAD_INITIALIZER(fired);
 
-	snprintf(cause.text, sizeof(cause.text), "%s",
-	    code == -ETIMEDOUT ? "deadline exceeded" : "canceled");
-	return cause;
+	lock_tree(ctx);
+	walk(ctx, err, NULL, &fired);
+	unref_and_unlock(ctx);
+	post(&fired);
 }
 
 void context_cancel(struct context *ctx, const struct error *cause)
 {
-	struct error plain;
-
 	assert(ctx != &background);
 	assert(!cause || cause->code < 0);
-	if (!cause) {
-		plain = plain_cause(-ECANCELED);
-		cause = &plain;
-	}
 	end(ctx, -ECANCELED, cause);
 }
 
@@ -223,46 +277,68 @@ static void deadline_passed(struct timer *timer)
 {
 	struct context *ctx =
 	    (struct context *)((char *)timer - offsetof(struct context, timer));
-	struct error cause = plain_cause(-ETIMEDOUT);
 
-	end(ctx, -ETIMEDOUT, &cause);
-	unref(ctx);
+	end_and_unref(ctx, -ETIMEDOUT);
+}
+
+/* A root that nobody but the caller has a way to; see the design notes. */
+static bool is_sole(struct context *ctx)
+{
+	return ctx->root == ctx &&
+	       atomic_load_explicit(&ctx->refs, memory_order_acquire) == 1 &&
+	       lock_is_free(&ctx->lock) && ctx->fd == NO_FD;
 }
 
 void context_free(struct context **ctx)
 {
-	struct context *old = *ctx;
+	struct context *old = *ctx, *parent;
 
 	if (!old)
 		return;
 	*ctx = NULL;
-	context_cancel(old, NULL);
-	unref(old);
+	assert(old != &background && old->magic == CONTEXT_MAGIC);
+	if (!is_sole(old)) {
+		end_and_unref(old, -ECANCELED);
+		return;
+	}
+	parent = destroy(old);
+	if (parent != &background) {
+		lock_tree(parent);
+		unref_and_unlock(parent);
+	}
 }
 
-/* A live context that nobody knows yet; with root, the root of a new tree. */
+/*
+ * A live context that nobody knows yet; with root, the root of a new tree. Not
+ * by calloc, which is slow, and would touch what is seldom used.
+ */
 static struct context *make(struct context *parent, bool root)
 {
-	struct context *ctx = calloc(1, sizeof(*ctx));
+	struct context *ctx = malloc(sizeof(*ctx));
 
 	if (!ctx)
 		return NULL;
+	if (!parent)
+		parent = &background;
+	assert(parent->magic == CONTEXT_MAGIC);
+	root = root || parent == &background;
 	ctx->magic = CONTEXT_MAGIC;
-	ctx->refs = 1;
+	atomic_init(&ctx->err, 0);
+	ctx->parent = parent;
+	ctx->root = root ? ctx : parent->root;
+	ctx->key = NULL;
+	ctx->value = NULL;
+	ctx->deadline_ms = root ? 0 : parent->deadline_ms;
+	ctx->has_deadline = !root && parent->has_deadline;
+	ctx->linked = false;
+	ctx->timed = false;
 	ctx->fd = NO_FD;
-	ctx->parent = parent ? parent : &background;
-	assert(ctx->parent->magic == CONTEXT_MAGIC);
+	ctx->waiters = 0;
+	atomic_init(&ctx->refs, 1);
+	lock_init(&ctx->lock);
 	LIST_INIT(&ctx->children);
 	TAILQ_INIT(&ctx->afters);
-	ref(ctx->parent);
-	if (root || ctx->parent == &background) {
-		ctx->root = ctx;
-		pthread_mutex_init(&ctx->lock, NULL);
-	} else {
-		ctx->root = ctx->parent->root;
-		ctx->has_deadline = ctx->parent->has_deadline;
-		ctx->deadline_ms = ctx->parent->deadline_ms;
-	}
+	ctx->cause = NULL;
 	return ctx;
 }
 
@@ -270,12 +346,15 @@ static struct context *make(struct context *parent, bool root)
 static void link_to_parent(struct context *ctx)
 {
 	struct context *parent = ctx->parent;
+	int err;
 
 	if (ctx->root == ctx)
 		return;
-	if (atomic_load(&parent->err)) {
+	ref(parent, 1);
+	err = err_of(parent);
+	if (err) {
 		ctx->cause = parent->cause;
-		atomic_store(&ctx->err, atomic_load(&parent->err));
+		atomic_store_explicit(&ctx->err, err, memory_order_release);
 		return;
 	}
 	LIST_INSERT_HEAD(&parent->children, ctx, sibling);
@@ -284,6 +363,8 @@ static void link_to_parent(struct context *ctx)
 
 static struct context *link_up(struct context *ctx)
 {
+	if (ctx->root == ctx)
+		return ctx;
 	lock_tree(ctx);
 	link_to_parent(ctx);
 	unlock_tree(ctx);
@@ -299,7 +380,14 @@ struct context *context_with_cancel(struct context *parent)
 
 struct context *context_without_cancel(struct context *parent)
 {
-	return make(parent, true);
+	struct context *ctx = make(parent, true);
+
+	if (ctx && ctx->parent != &background) {
+		lock_tree(ctx->parent);
+		ref(ctx->parent, 1);
+		unlock_tree(ctx->parent);
+	}
+	return ctx;
 }
 
 struct context *context_with_value(struct context *parent, const void *key,
@@ -319,22 +407,20 @@ static int arm_deadline(struct context *ctx)
 {
 	int ret;
 
-	if (atomic_load(&ctx->err))
+	if (err_of(ctx))
 		return 0;
-	ref(ctx);
 	ret = timer_arm(&ctx->timer, ctx->deadline_ms, deadline_passed);
 	if (ret)
-		atomic_fetch_sub(&ctx->refs, 1);
-	else
-		ctx->timed = true;
-	return ret;
+		return ret;
+	ref(ctx, 1);
+	ctx->timed = true;
+	return 0;
 }
 
-struct context *context_with_deadline(struct context *parent,
-    int64_t deadline_ms)
+static struct context *make_deadline(struct context *parent,
+    int64_t deadline_ms, int64_t now_ms)
 {
 	struct context *ctx = make(parent, false);
-	struct error cause;
 	bool own;
 	int ret = 0;
 
@@ -348,7 +434,7 @@ struct context *context_with_deadline(struct context *parent,
 	}
 	lock_tree(ctx);
 	link_to_parent(ctx);
-	if (own && clock_ms() < deadline_ms && deadline_ms != INT64_MAX)
+	if (own && now_ms < deadline_ms && deadline_ms != INT64_MAX)
 		ret = arm_deadline(ctx);
 	unlock_tree(ctx);
 	if (ret) {
@@ -357,29 +443,37 @@ struct context *context_with_deadline(struct context *parent,
 		return NULL;
 	}
 	/* The parent's timer may be late, ctx may not. */
-	if (clock_ms() >= ctx->deadline_ms) {
-		cause = plain_cause(-ETIMEDOUT);
-		end(ctx, -ETIMEDOUT, &cause);
-	}
+	if (now_ms >= ctx->deadline_ms)
+		end(ctx, -ETIMEDOUT, NULL);
 	return ctx;
+}
+
+struct context *context_with_deadline(struct context *parent,
+    int64_t deadline_ms)
+{
+	return make_deadline(parent, deadline_ms, clock_ms());
 }
 
 struct context *context_with_timeout(struct context *parent, int64_t timeout_ms)
 {
-	return context_with_deadline(parent,
-	    timeout_ms <= 0 ? clock_ms() : clock_deadline_ms(timeout_ms));
+	int64_t now_ns = clock_ns(), now_ms = now_ns / NS_PER_MS;
+
+	if (timeout_ms <= 0)
+		return make_deadline(parent, now_ms, now_ms);
+	return make_deadline(parent, clock_deadline_from_ms(now_ns, timeout_ms),
+	    now_ms);
 }
 
 int context_err(const struct context *ctx)
 {
-	return atomic_load_explicit(&ctx->err, memory_order_acquire);
+	return err_of(ctx);
 }
 
 struct error context_cause(const struct context *ctx)
 {
-	if (!context_err(ctx))
+	if (!err_of(ctx))
 		return (struct error){0};
-	return ctx->cause;
+	return *ctx->cause;
 }
 
 bool context_deadline(const struct context *ctx, int64_t *deadline_ms)
@@ -403,7 +497,7 @@ int context_fd(struct context *ctx)
 
 	lock_tree(ctx);
 	if (ctx->fd == NO_FD) {
-		fd = eventfd(context_err(ctx) != 0, EFD_CLOEXEC | EFD_NONBLOCK);
+		fd = eventfd(err_of(ctx) != 0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (fd >= 0)
 			ctx->fd = fd;
 		else
@@ -415,21 +509,42 @@ int context_fd(struct context *ctx)
 	return fd;
 }
 
+/* True if ctx is live: then it will wake the caller. */
+static bool count_waiter(struct context *ctx)
+{
+	bool live;
+
+	lock_tree(ctx);
+	live = !err_of(ctx);
+	if (live)
+		ctx->waiters++;
+	unlock_tree(ctx);
+	return live;
+}
+
 int context_wait(struct context *ctx, int64_t timeout_ms)
 {
-	int64_t deadline_ms = clock_deadline_ms(timeout_ms);
-	struct timespec until = clock_timespec_ms(deadline_ms);
-	int err = context_err(ctx);
+	bool for_ever = timeout_ms < 0;
+	int64_t deadline_ms;
+	struct timespec until;
+	int err = err_of(ctx);
 
 	if (err || !timeout_ms)
 		return err;
-	atomic_fetch_add(&ctx->waiters, 1);
-	while (!(err = atomic_load(&ctx->err))) {
-		if (timeout_ms >= 0 && clock_ms() >= deadline_ms)
+	deadline_ms = for_ever ? INT64_MAX : clock_deadline_ms(timeout_ms);
+	until = clock_timespec_ms(deadline_ms);
+	if (!count_waiter(ctx))
+		return err_of(ctx);
+	while (!(err = err_of(ctx))) {
+		if (clock_ms() >= deadline_ms)
 			break;
-		futex_wait(&ctx->err, 0, timeout_ms < 0 ? NULL : &until);
+		futex_wait(&ctx->err, 0, for_ever ? NULL : &until);
 	}
-	atomic_fetch_sub(&ctx->waiters, 1);
+	if (!err) {
+		lock_tree(ctx);
+		ctx->waiters--;
+		unlock_tree(ctx);
+	}
 	return err;
 }
 
@@ -444,20 +559,18 @@ struct context_after *context_after(struct context *ctx, void (*fn)(void *arg),
 		errno = -ret;
 		return NULL;
 	}
-	after = calloc(1, sizeof(*after));
+	after = malloc(sizeof(*after));
 	if (!after)
 		return NULL;
-	after->job.run = after_run;
-	after->ctx = ctx;
+	after->job = (struct job){.run = after_run};
+	atomic_init(&after->ctx, ctx);
 	after->fn = fn;
 	after->arg = arg;
-	after->refs = 2;
-	ref(ctx);
 	lock_tree(ctx);
-	fire = context_err(ctx) != 0;
-	after->armed = !fire;
-	if (after->armed && ctx != &background)
-		TAILQ_INSERT_TAIL(&ctx->afters, after, link);
+	ref(ctx, 1);
+	fire = err_of(ctx) != 0;
+	if (!fire)
+		TAILQ_INSERT_TAIL(&ctx->afters, &after->job, link);
 	unlock_tree(ctx);
 	if (fire)
 		worker_post(&after->job);
@@ -467,18 +580,22 @@ struct context_after *context_after(struct context *ctx, void (*fn)(void *arg),
 bool context_after_stop(struct context_after **after)
 {
 	struct context_after *old = *after;
-	bool stopped;
+	struct context *ctx;
+	bool stopped, returned;
 
 	if (!old)
 		return false;
 	*after = NULL;
-	lock_tree(old->ctx);
-	stopped = old->armed;
-	old->armed = false;
-	if (stopped && old->ctx != &background)
-		TAILQ_REMOVE(&old->ctx->afters, old, link);
-	unlock_tree(old->ctx);
-	unref(old->ctx);
-	after_unref(old, stopped ? 2 : 1);
+	ctx = atomic_exchange_explicit(&old->ctx, NULL, memory_order_acq_rel);
+	returned = !ctx;
+	if (returned)
+		ctx = old->arg;
+	lock_tree(ctx);
+	stopped = !err_of(ctx);
+	if (stopped)
+		TAILQ_REMOVE(&ctx->afters, &old->job, link);
+	unref_and_unlock(ctx);
+	if (stopped || returned)
+		free(old);
 	return stopped;
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /*
- * Sleeps while *word is value, until futex_wake_all, deadline (a point of
+ * Sleeps while *word is value, until a wake-up, deadline (a point of
  * CLOCK_MONOTONIC, NULL: none), or for no reason: the caller looks again.
  */
 static inline void futex_wait(atomic_int *word, int value,
@@ -18,6 +18,11 @@ static inline void futex_wait(atomic_int *word, int value,
 {
 	syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline,
 	    NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static inline void futex_wake_one(atomic_int *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1);
 }
 
 static inline void futex_wake_all(atomic_int *word)

@@ -9,8 +9,18 @@
  * never both. Whoever arms keeps the timer's memory alive until one of them has
  * been seen.
  *
- * No wake-up is lost: the thread looks at the heap and goes to sleep in one
- * hold of the lock, and a timer that becomes the earliest signals under it.
+ * `look_ms` is when the thread is going to look at the heap at the latest; it
+ * is in the past while the thread is awake. Only a timer that is earlier wakes
+ * it: then look_ms is that deadline, so the next one need not. Disarming leaves
+ * look_ms alone: the thread looks once in vain, which is cheaper than to move
+ * the look back and forth for each timeout that does not come to pass.
+ *
+ * No wake-up is lost: `moved` changes, under the lock, with each look that is
+ * put forward; the thread reads it in the hold of the lock in which it sets
+ * look_ms, and the kernel compares it again before the thread sleeps.
+ *
+ * `ready` is set, under the lock, once thread and heap are there, for good;
+ * whoever reads it set (acquire) sees what was done before (release).
  *
  * Lock order: a context's tree lock, then `lock`. fire is called without.
  */
@@ -19,18 +29,20 @@
 #include <stdlib.h>
 
 #include "errgroup/clock.h"
+#include "errgroup/lock.h"
 #include "errgroup/thread.h"
 #include "errgroup/timer.h"
 
 static struct {
-	pthread_mutex_t lock;
-	pthread_once_t once;
+	struct lock lock;
+	atomic_bool ready;
+	atomic_int moved; /* counts; written under lock */
 	/* guarded by lock */
-	pthread_cond_t earlier;
 	bool running;
+	int64_t look_ms;
 	struct timer **heap; /* from index 1 */
 	size_t count, size;
-} timers = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
+} timers = {.look_ms = INT64_MIN};
 
 static void put(struct timer *timer, size_t place)
 {
@@ -82,42 +94,44 @@ static void take_off(struct timer *timer)
 		sift_down(last, place);
 }
 
+/* Under the lock, which it lets go meanwhile: fires what is due. */
+static void fire_due(void)
+{
+	while (timers.count && timers.heap[1]->deadline_ms <= clock_ms()) {
+		struct timer *first = timers.heap[1];
+
+		take_off(first);
+		lock_leave(&timers.lock);
+		first->fire(first);
+		lock_take(&timers.lock);
+	}
+}
+
 static void *timer_main(void *unused)
 {
 	(void)unused;
 	pthread_setname_np(pthread_self(), "cratos-timer");
-	pthread_mutex_lock(&timers.lock);
+	lock_take(&timers.lock);
 	for (;;) {
-		struct timer *first;
+		int64_t promised_ms = timers.look_ms;
 		struct timespec until;
+		int moved;
 
-		if (!timers.count) {
-			pthread_cond_wait(&timers.earlier, &timers.lock);
-			continue;
-		}
-		first = timers.heap[1];
-		until = clock_timespec_ms(first->deadline_ms);
-		if (clock_ms() < first->deadline_ms) {
-			pthread_cond_timedwait(&timers.earlier, &timers.lock,
-			    &until);
-			continue;
-		}
-		take_off(first);
-		pthread_mutex_unlock(&timers.lock);
-		first->fire(first);
-		pthread_mutex_lock(&timers.lock);
+		timers.look_ms = INT64_MIN;
+		fire_due();
+		timers.look_ms = INT64_MAX;
+		if (timers.count)
+			timers.look_ms = timers.heap[1]->deadline_ms;
+		if (promised_ms > clock_ms() && promised_ms < timers.look_ms)
+			timers.look_ms = promised_ms;
+		until = clock_timespec_ms(timers.look_ms);
+		moved =
+		    atomic_load_explicit(&timers.moved, memory_order_relaxed);
+		lock_leave(&timers.lock);
+		futex_wait(&timers.moved, moved, &until);
+		lock_take(&timers.lock);
 	}
 	return NULL;
-}
-
-static void init_cond(void)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&timers.earlier, &attr);
-	pthread_condattr_destroy(&attr);
 }
 
 /* Under the lock: a thread, and room for one timer and the kept one. */
@@ -140,60 +154,72 @@ static int prepare(void)
 		return -ENOMEM;
 	timers.heap = heap;
 	timers.size = size;
+	atomic_store_explicit(&timers.ready, true, memory_order_release);
 	return 0;
 }
 
-static void arm(struct timer *timer, int64_t deadline_ms,
+/* Under the lock. True if the thread has to be woken, after it. */
+static bool arm(struct timer *timer, int64_t deadline_ms,
     void (*fire)(struct timer *timer))
 {
 	timer->deadline_ms = deadline_ms;
 	timer->fire = fire;
 	sift_up(timer, ++timers.count);
-	if (timers.heap[1] == timer)
-		pthread_cond_signal(&timers.earlier);
+	if (deadline_ms >= timers.look_ms)
+		return false;
+	timers.look_ms = deadline_ms;
+	atomic_fetch_add_explicit(&timers.moved, 1, memory_order_relaxed);
+	return true;
 }
 
 int timer_start(void)
 {
 	int ret;
 
-	pthread_once(&timers.once, init_cond);
-	pthread_mutex_lock(&timers.lock);
+	if (atomic_load_explicit(&timers.ready, memory_order_acquire))
+		return 0;
+	lock_take(&timers.lock);
 	ret = prepare();
-	pthread_mutex_unlock(&timers.lock);
+	lock_leave(&timers.lock);
 	return ret;
 }
 
 int timer_arm(struct timer *timer, int64_t deadline_ms,
     void (*fire)(struct timer *timer))
 {
+	bool wake = false;
 	int ret;
 
-	pthread_once(&timers.once, init_cond);
-	pthread_mutex_lock(&timers.lock);
+	lock_take(&timers.lock);
 	ret = prepare();
 	if (!ret)
-		arm(timer, deadline_ms, fire);
-	pthread_mutex_unlock(&timers.lock);
+		wake = arm(timer, deadline_ms, fire);
+	lock_leave(&timers.lock);
+	if (wake)
+		futex_wake_one(&timers.moved);
 	return ret;
 }
 
 void timer_arm_kept(struct timer *timer, int64_t deadline_ms,
     void (*fire)(struct timer *timer))
 {
-	pthread_mutex_lock(&timers.lock);
-	arm(timer, deadline_ms, fire);
-	pthread_mutex_unlock(&timers.lock);
+	bool wake;
+
+	lock_take(&timers.lock);
+	wake = arm(timer, deadline_ms, fire);
+	lock_leave(&timers.lock);
+	if (wake)
+		futex_wake_one(&timers.moved);
 }
 
 bool timer_disarm(struct timer *timer)
 {
 	bool armed;
 
-	pthread_mutex_lock(&timers.lock);
+	lock_take(&timers.lock);
 	armed = timer->place != 0;
 	if (armed)
 		take_off(timer);
-	pthread_mutex_unlock(&timers.lock);
+	lock_leave(&timers.lock);
 	return armed;
 }

@@ -68,7 +68,7 @@ static struct {
 	int processors;
 	/* guarded by lock */
 	pthread_cond_t work, freed;
-	TAILQ_HEAD(, job) queue;
+	struct job_list queue;
 	LIST_HEAD(, idler) idlers;
 	int queued, idle, starting, threads;
 	int waiting; /* submitters that wait for freed */
@@ -268,15 +268,29 @@ static void look_again(int64_t in_ms)
 	timer_arm_kept(&pool.look, clock_deadline_ms(in_ms), look_after);
 }
 
-void worker_post(struct job *job)
+void worker_post_all(struct job_list *jobs)
 {
+	struct job *job;
+
 	pthread_once(&pool.once, init_pool);
 	pthread_mutex_lock(&pool.lock);
-	push(job);
-	if (spare() < 0 && pool.threads < pool.processors)
-		add_thread();
+	while ((job = TAILQ_FIRST(jobs))) {
+		TAILQ_REMOVE(jobs, job, link);
+		push(job);
+	}
+	while (spare() < 0 && pool.threads < pool.processors)
+		if (add_thread())
+			break;
 	look_again(LOOK_MS);
 	pthread_mutex_unlock(&pool.lock);
+}
+
+void worker_post(struct job *job)
+{
+	struct job_list jobs = TAILQ_HEAD_INITIALIZER(jobs);
+
+	TAILQ_INSERT_TAIL(&jobs, job, link);
+	worker_post_all(&jobs);
 }
 
 bool worker_take_back(struct job *job)

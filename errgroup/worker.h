@@ -15,6 +15,8 @@ struct job {
 	bool queued;
 };
 
+TAILQ_HEAD(job_list, job);
+
 /*
  * Queues a job for which there is a thread, an idle one or a new one, so that
  * it runs whatever all others block on. With patient, waits a moment for a
@@ -29,6 +31,9 @@ int worker_submit(struct job *job, bool patient);
  * become idle. Needs timer_start to have succeeded before.
  */
 void worker_post(struct job *job);
+
+/* The same for all of the list, in its order, at once; leaves it empty. */
+void worker_post_all(struct job_list *jobs);
 
 /* Takes the job back if no thread has taken it yet: then true. */
 bool worker_take_back(struct job *job);

@@ -1,5 +1,6 @@
 /* Contexts: when they end, why, and what they carry. */
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -379,6 +380,34 @@ START_TEST(all_waiters_that_sleep_are_woken)
 }
 END_TEST
 
+/* C4 */
+START_TEST(one_who_gave_up_waiting_keeps_no_other_from_waking)
+{
+	struct context *ctx = context_with_cancel(NULL);
+	struct event began = EVENT_INIT;
+	struct wait_thread threads[THREADS] = {0};
+
+	for (int i = 0; i < THREADS; i++) {
+		threads[i].ctx = ctx;
+		threads[i].timeout_ms = i ? -1 : 1;
+		threads[i].began = &began;
+		pthread_create(&threads[i].thread, NULL, wait_main,
+		    &threads[i]);
+	}
+	pthread_join(threads[0].thread, NULL);
+	ck_assert_int_eq(threads[0].err, 0);
+	ck_assert(event_wait_count(&began, THREADS));
+	for (int i = 1; i < THREADS; i++)
+		ck_assert(event_poll(event_thread_sleeps, &threads[i].tid));
+	context_cancel(ctx, NULL);
+	for (int i = 1; i < THREADS; i++) {
+		pthread_join(threads[i].thread, NULL);
+		ck_assert_int_eq(threads[i].err, -ECANCELED);
+	}
+	context_free(&ctx);
+}
+END_TEST
+
 /* C5, C24 */
 START_TEST(cancelling_a_child_leaves_its_parent_and_siblings_alone)
 {
@@ -493,6 +522,29 @@ START_TEST(a_child_cancelled_after_its_parent_has_the_parents_cause)
 	assert_cause(parent, -ECANCELED, &cause_a);
 	context_free(&child);
 	context_free(&parent);
+}
+END_TEST
+
+/* C6, C9, C10, C22 */
+START_TEST(a_cause_outlives_the_context_that_it_was_given_to)
+{
+	struct context *root = context_with_cancel(NULL);
+	struct context *given = context_with_timeout(root, HOUR_MS);
+	struct context *below = context_with_cancel(given);
+	struct context *leaf = context_with_cancel(below);
+	struct context *late;
+
+	context_cancel(given, &cause_a);
+	context_cancel(root, &cause_b);
+	context_free(&root);
+	context_free(&given);
+	assert_cause(below, -ECANCELED, &cause_a);
+	context_free(&below);
+	assert_cause(leaf, -ECANCELED, &cause_a);
+	late = context_with_cancel(leaf);
+	context_free(&leaf);
+	assert_cause(late, -ECANCELED, &cause_a);
+	context_free(&late);
 }
 END_TEST
 
@@ -999,6 +1051,94 @@ START_TEST(a_deadline_that_becomes_the_earliest_is_kept)
 }
 END_TEST
 
+/* C11, C14: the thread that watches deadlines looks at the wrong time, once. */
+START_TEST(a_deadline_is_kept_whatever_was_taken_back_before)
+{
+	for (int i = 0; i < scale(200); i++) {
+		struct context *far = context_with_timeout(NULL, HOUR_MS);
+		struct context *soon = context_with_timeout(NULL, 1 + i % 3);
+		struct context *next;
+
+		context_free(i % 2 ? &soon : &far);
+		next = context_with_timeout(NULL, 1 + i / 3 % 4);
+		context_free(i % 2 ? &far : &soon);
+		ck_assert_int_eq(context_wait(next, -1), -ETIMEDOUT);
+		context_free(&next);
+	}
+}
+END_TEST
+
+struct timer_thread {
+	int tid;
+	long sleeps; /* how often it went to sleep */
+};
+
+static bool find_timer_thread(void *arg)
+{
+	struct timer_thread *timer = arg;
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		char path[64], name[32] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm",
+		    entry->d_name);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		if (fgets(name, sizeof(name), file) &&
+		    !strcmp(name, "cratos-timer\n"))
+			timer->tid = atoi(entry->d_name);
+		fclose(file);
+	}
+	if (dir)
+		closedir(dir);
+	return timer->tid != 0;
+}
+
+static void count_sleeps(struct timer_thread *timer)
+{
+	char path[64], line[128];
+	FILE *file;
+
+	ck_assert(event_poll(event_thread_sleeps, &timer->tid));
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", timer->tid);
+	file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	timer->sleeps = -1;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "voluntary_ctxt_switches: %ld",
+			&timer->sleeps) == 1)
+			break;
+	fclose(file);
+	ck_assert_int_ge(timer->sleeps, 0);
+}
+
+/* C14: to release a timer, and to arm the next, takes no other thread. */
+START_TEST(timeouts_that_do_not_come_to_pass_wake_nobody)
+{
+	enum { ROUNDS = 10000, FEW = 20 };
+	struct context *ctx = context_with_timeout(NULL, HOUR_MS);
+	struct timer_thread timer = {0};
+	long before;
+
+	context_free(&ctx);
+	ck_assert(event_poll(find_timer_thread, &timer));
+	count_sleeps(&timer);
+	before = timer.sleeps;
+	for (int i = 0; i < ROUNDS; i++) {
+		ctx = context_with_timeout(NULL, i % 2 ? HOUR_MS : HOUR_MS / 2);
+		context_free(&ctx);
+		if (i < 200) /* if woken, it has looked at no timer */
+			count_sleeps(&timer);
+	}
+	count_sleeps(&timer);
+	ck_assert_int_lt(timer.sleeps - before, FEW);
+}
+END_TEST
+
 /* ---- waiting ------------------------------------------------------------- */
 
 /* C24, C11 */
@@ -1214,6 +1354,51 @@ START_TEST(after_runs_once_on_a_thread_of_the_library)
 }
 END_TEST
 
+struct call_count {
+	atomic_int *calls;
+	int wanted;
+};
+
+static bool count_is(void *arg)
+{
+	struct call_count *self = arg;
+
+	return atomic_load(self->calls) == self->wanted;
+}
+
+static void count_call(void *calls)
+{
+	atomic_fetch_add((atomic_int *)calls, 1);
+}
+
+/* C17, C18 */
+START_TEST(of_a_thousand_afters_of_a_tree_all_run_once_but_the_stopped)
+{
+	enum { NODES = 10, AFTERS = 1000 };
+	struct context *nodes[NODES];
+	struct context_after *afters[AFTERS];
+	atomic_int calls[AFTERS] = {0};
+
+	for (int i = 0; i < NODES; i++)
+		nodes[i] = make_kind(i ? nodes[(i - 1) / 2] : NULL, i % KINDS);
+	for (int i = 0; i < AFTERS; i++)
+		afters[i] =
+		    context_after(nodes[i * 7 % NODES], count_call, &calls[i]);
+	for (int i = 0; i < AFTERS; i += 3)
+		ck_assert(context_after_stop(&afters[i]));
+	context_cancel(nodes[0], NULL);
+	for (int i = 0; i < AFTERS; i++)
+		ck_assert(!context_after_stop(&afters[i]));
+	for (int i = 0; i < NODES; i++)
+		context_free(&nodes[i]);
+	for (int i = 0; i < AFTERS; i++) {
+		struct call_count wanted = {&calls[i], i % 3 != 0};
+
+		ck_assert(event_poll(count_is, &wanted));
+	}
+}
+END_TEST
+
 /* C17, C6 */
 START_TEST(after_on_a_done_context_runs_at_once)
 {
@@ -1418,9 +1603,17 @@ START_TEST(a_handle_stays_valid_after_its_context_was_freed)
 }
 END_TEST
 
-static void meet(void *barrier)
+struct meeting {
+	pthread_barrier_t barrier;
+	struct event left;
+};
+
+static void meet(void *arg)
 {
-	pthread_barrier_wait(barrier);
+	struct meeting *self = arg;
+
+	pthread_barrier_wait(&self->barrier);
+	event_set(&self->left);
 }
 
 /* C23, G15 */
@@ -1431,16 +1624,16 @@ START_TEST(functions_that_block_hold_up_no_other_and_no_deadline)
 	struct context *timeout;
 	struct context_after *afters[COUNT];
 	struct block work = BLOCK_INIT;
-	pthread_barrier_t barrier;
+	struct meeting all = {.left = EVENT_INIT};
 
-	pthread_barrier_init(&barrier, NULL, COUNT + 1);
+	pthread_barrier_init(&all.barrier, NULL, COUNT + 1);
 	for (int i = 0; i < COUNT; i++)
-		afters[i] = context_after(ctx, meet, &barrier);
+		afters[i] = context_after(ctx, meet, &all);
 	context_cancel(ctx, NULL);
 	timeout = context_with_timeout(NULL, 5);
 	ck_assert_int_eq(context_wait(timeout, -1), -ETIMEDOUT);
 	context_free(&timeout);
-	pthread_barrier_wait(&barrier);
+	pthread_barrier_wait(&all.barrier);
 	for (int i = 0; i < COUNT; i++)
 		ck_assert(!context_after_stop(&afters[i]));
 	context_free(&ctx);
@@ -1456,9 +1649,8 @@ START_TEST(functions_that_block_hold_up_no_other_and_no_deadline)
 	ck_assert(!context_after_stop(&afters[0]));
 	context_free(&timeout);
 	context_free(&ctx);
-	/* The last to leave the barrier may not have left it yet: once it can
-	 * be destroyed, they have. */
-	pthread_barrier_destroy(&barrier);
+	ck_assert(event_wait_count(&all.left, COUNT));
+	pthread_barrier_destroy(&all.barrier);
 }
 END_TEST
 
@@ -1582,6 +1774,80 @@ START_TEST(freeing_a_parent_that_has_live_children_is_safe)
 	context_cancel(leaf, NULL);
 	context_free(&leaf);
 	context_free(&late);
+}
+END_TEST
+
+/* C15, C22 */
+START_TEST(trees_that_others_take_values_from_may_be_freed_first)
+{
+	enum { TREES = 20 };
+	struct context *leaves[TREES], *root;
+	int values[TREES];
+
+	for (int i = 0; i < TREES; i++) {
+		root = context_without_cancel(i ? leaves[i - 1] : NULL);
+		leaves[i] = context_with_value(root, &values[i], &values[i]);
+		context_free(&root);
+	}
+	for (int i = 0; i < TREES - 1; i++)
+		context_free(&leaves[i]);
+	for (int i = 0; i < TREES; i++)
+		ck_assert_ptr_eq(context_value(leaves[TREES - 1], &values[i]),
+		    &values[i]);
+	root = context_without_cancel(leaves[TREES - 1]);
+	context_free(&leaves[TREES - 1]);
+	assert_live(root);
+	context_free(&root); /* the last reference takes all with it */
+}
+END_TEST
+
+struct let_go_thread {
+	pthread_t thread;
+	pthread_barrier_t *start;
+	struct context *ctx;
+	struct context_after *after;
+	bool stopped; /* handed back */
+};
+
+static void *let_go_main(void *arg)
+{
+	struct let_go_thread *self = arg;
+
+	pthread_barrier_wait(self->start);
+	context_free(&self->ctx);
+	self->stopped = context_after_stop(&self->after);
+	return NULL;
+}
+
+/* C14, C18, C22, C23: the root's maker, a child's, an after's, a deadline. */
+START_TEST(a_root_may_be_freed_while_others_let_go_of_it)
+{
+	enum { FREERS = 3 };
+	struct event ran = EVENT_INIT;
+	int stopped = 0;
+
+	for (int round = 0; round < scale(500); round++) {
+		struct context *root =
+		    round % 2 ? context_with_cancel(NULL)
+			      : context_with_timeout(NULL, round / 2 % 2);
+		struct let_go_thread threads[FREERS] = {{.ctx = root},
+		    {.ctx = context_with_timeout(root, round % 3)},
+		    {.after = context_after(root, set_event, &ran)}};
+		pthread_barrier_t start;
+
+		pthread_barrier_init(&start, NULL, FREERS);
+		for (int i = 0; i < FREERS; i++) {
+			threads[i].start = &start;
+			pthread_create(&threads[i].thread, NULL, let_go_main,
+			    &threads[i]);
+		}
+		for (int i = 0; i < FREERS; i++)
+			pthread_join(threads[i].thread, NULL);
+		pthread_barrier_destroy(&start);
+		stopped += threads[FREERS - 1].stopped;
+	}
+	ck_assert(event_wait_count(&ran, scale(500) - stopped));
+	ck_assert_int_eq(ran.count, scale(500) - stopped);
 }
 END_TEST
 
@@ -1920,6 +2186,7 @@ static void add_ends(Suite *suite)
 	SUITE_ADD(suite, "waiters",
 	    error_and_cause_are_visible_before_waiters_wake,
 	    all_waiters_that_sleep_are_woken,
+	    one_who_gave_up_waiting_keeps_no_other_from_waking,
 	    wait_returns_zero_when_its_time_has_run_out_and_never_early,
 	    any_negative_wait_is_for_ever);
 	SUITE_ADD(suite, "parents and siblings",
@@ -1928,6 +2195,7 @@ static void add_ends(Suite *suite)
 	SUITE_ADD(suite, "causes",
 	    a_child_cancelled_before_its_parent_keeps_its_cause,
 	    a_child_cancelled_after_its_parent_has_the_parents_cause,
+	    a_cause_outlives_the_context_that_it_was_given_to,
 	    a_cause_is_visible_through_value_timeout_and_cancel_descendants);
 	SUITE_ADD(suite, "whole trees",
 	    cancels_up_and_down_one_tree_do_not_deadlock,
@@ -1938,6 +2206,7 @@ static void add_ends(Suite *suite)
 	    a_deadline_is_a_point_of_the_monotonic_clock,
 	    many_deadlines_pass_each_in_its_time,
 	    a_deadline_that_becomes_the_earliest_is_kept,
+	    a_deadline_is_kept_whatever_was_taken_back_before,
 	    a_huge_timeout_saturates);
 	SUITE_ADD(suite, "deadlines that have passed",
 	    a_deadline_that_is_not_ahead_makes_the_context_done_on_return,
@@ -1947,7 +2216,8 @@ static void add_ends(Suite *suite)
 	    a_childs_earlier_deadline_ends_the_child_alone);
 	SUITE_ADD(suite, "cancel against deadline",
 	    a_cancel_that_races_the_deadline_gives_exactly_one_error,
-	    the_timer_of_a_cancelled_context_is_released_at_once);
+	    the_timer_of_a_cancelled_context_is_released_at_once,
+	    timeouts_that_do_not_come_to_pass_wake_nobody);
 }
 
 static Suite *context_suite(void)
@@ -1965,6 +2235,7 @@ static Suite *context_suite(void)
 	    after_on_a_done_context_runs_at_once,
 	    after_runs_for_every_way_to_end,
 	    several_afters_of_one_context_all_run,
+	    of_a_thousand_afters_of_a_tree_all_run_once_but_the_stopped,
 	    an_after_may_cancel_contexts_and_make_children,
 	    functions_that_block_hold_up_no_other_and_no_deadline);
 	SUITE_ADD(suite, "stopping an after",
@@ -1980,6 +2251,8 @@ static Suite *context_suite(void)
 	    a_descriptor_first_used_while_the_context_ends_is_readable);
 	SUITE_ADD(suite, "free",
 	    freeing_a_parent_that_has_live_children_is_safe,
+	    trees_that_others_take_values_from_may_be_freed_first,
+	    a_root_may_be_freed_while_others_let_go_of_it,
 	    a_free_accepts_the_address_of_null,
 	    a_null_parent_is_the_background_context);
 	SUITE_ADD(suite, "failures",
