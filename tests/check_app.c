@@ -791,7 +791,7 @@ START_TEST(an_instance_that_was_read_never_changes)
 	    .start = endpoints_task,
 	    .endpoint = endpoint,
 	    .arg = &questions};
-	const struct instance *first, *second;
+	const struct instance *first, *second = NULL;
 
 	options.registrar = &registrar;
 	options.name = "app";
