@@ -73,6 +73,9 @@ static int actor_start(struct context *ctx, void *arg)
 	if (!strchr("fo", actor->name))
 		event_wait(&actor->quit);
 	pause_us(PAUSE_US);
+	/* Not in its stop, which may be called before the file is there. */
+	if (actor->name == 'a')
+		unlink(place);
 	mark(RETURNED, actor->name);
 	return ret;
 }
@@ -85,8 +88,6 @@ static int actor_stop(struct context *ctx, void *arg)
 	mark(STOPPING, actor->name);
 	event_set(&actor->quit);
 	pause_us(PAUSE_US);
-	if (actor->name == 'a')
-		unlink(place);
 	mark(STOPPED, actor->name);
 	return 0;
 }

@@ -1367,6 +1367,7 @@ START_TEST(one_that_comes_back_late_after_all_does_not_start_again)
 
 	make();
 	options.stop_timeout_ms = 2000;
+	server.start_timeout_ms = 500; /* until it has begun on any machine */
 	add(&server);
 	when("failed:deaf", 2, release);
 	ck_assert_int_eq(app_go(), -ETIMEDOUT);
