@@ -593,6 +593,15 @@ int run_reserve_thread(struct app *app)
 	return ret;
 }
 
+/* Then the thread for it is there before the time to start begins to count. */
+static bool has_stop(const struct app *app)
+{
+	for (size_t i = 0; i < app->units.count; i++)
+		if (app->units.all[i]->server.stop)
+			return true;
+	return false;
+}
+
 /* Before anything starts, or any hook runs. */
 static int check_order(struct app *app, struct error *err)
 {
@@ -629,7 +638,11 @@ static int init(struct app *app, struct error *err)
 	if (ret)
 		return ret;
 	app->group = errgroup_new();
-	return app->group ? step_park_all(app) : -ENOMEM;
+	if (!app->group)
+		return -ENOMEM;
+	if (has_stop(app))
+		ret = run_reserve_thread(app);
+	return ret ? ret : step_park_all(app);
 }
 
 /*
