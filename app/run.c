@@ -22,6 +22,7 @@
 #include "app/internal.h"
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
+#include "errgroup/starving.h"
 
 /* ---- stopping ---- */
 
@@ -619,6 +620,13 @@ static int check_order(struct app *app, struct error *err)
 	return ret;
 }
 
+/* There is no thread to be had for what was to run, so the app has to end. */
+static void starving(void *arg, const struct error *err)
+{
+	report_error(arg, NULL, err->origin, err);
+	app_stop(arg);
+}
+
 static int init(struct app *app, struct error *err)
 {
 	/* Before all else: until then a thread without our mask is killed. */
@@ -640,6 +648,7 @@ static int init(struct app *app, struct error *err)
 	app->group = errgroup_new();
 	if (!app->group)
 		return -ENOMEM;
+	errgroup_on_starving(app->group, starving, app);
 	if (has_stop(app))
 		ret = run_reserve_thread(app);
 	return ret ? ret : step_park_all(app);

@@ -31,6 +31,7 @@
  * stop and the call's return: each takes its `ctx`, and who finds that taken is
  * the later. The handle's reference to the context lasts until the stop; so the
  * call leaves the pointer in `arg` (release), where the stop finds it (acquire).
+ * A job of context_after_job is linked likewise, but needs no reference.
  *
  * Lifetime. `refs` counts the maker, each child (which needs its parent for
  * values, the cause and the lock), each after's handle, and an armed timer. All
@@ -39,8 +40,8 @@
  * lock and unlinks first. Hence the walk may drop a timer's reference in place.
  * An unlinked context that is done is not touched by any walk again.
  *
- * A root that has its maker's reference only, and no descriptor that may have
- * been handed on, is freed without the lock, and without being made done: nobody
+ * A root that has its maker's reference only, no descriptor that may have been
+ * handed on, and nothing to be run after it, is freed without the lock, and without being made done: nobody
  * else has a way to it. Whoever had one gave it up under the lock: refs of 1
  * (release, acquire) says that this has begun, and the lock, free after that,
  * that it has ended; who lets go of a lock does not touch it any more. Nor can
@@ -64,6 +65,7 @@
 
 #include <cratos/context.h>
 
+#include "errgroup/after.h"
 #include "errgroup/clock.h"
 #include "errgroup/futex.h"
 #include "errgroup/lock.h"
@@ -286,7 +288,8 @@ static bool is_sole(struct context *ctx)
 {
 	return ctx->root == ctx &&
 	       atomic_load_explicit(&ctx->refs, memory_order_acquire) == 1 &&
-	       lock_is_free(&ctx->lock) && ctx->fd == NO_FD;
+	       lock_is_free(&ctx->lock) && ctx->fd == NO_FD &&
+	       TAILQ_EMPTY(&ctx->afters);
 }
 
 void context_free(struct context **ctx)
@@ -535,11 +538,13 @@ int context_wait(struct context *ctx, int64_t timeout_ms)
 	until = clock_timespec_ms(deadline_ms);
 	if (!count_waiter(ctx))
 		return err_of(ctx);
+	worker_block();
 	while (!(err = err_of(ctx))) {
 		if (clock_ms() >= deadline_ms)
 			break;
 		futex_wait(&ctx->err, 0, for_ever ? NULL : &until);
 	}
+	worker_unblock();
 	if (!err) {
 		lock_tree(ctx);
 		ctx->waiters--;
@@ -575,6 +580,23 @@ struct context_after *context_after(struct context *ctx, void (*fn)(void *arg),
 	if (fire)
 		worker_post(&after->job);
 	return after;
+}
+
+int context_after_job(struct context *ctx, struct job *job)
+{
+	bool fire;
+	int ret = timer_start(); /* worker_post needs it */
+
+	if (ret || ctx == &background)
+		return ret;
+	lock_tree(ctx);
+	fire = err_of(ctx) != 0;
+	if (!fire)
+		TAILQ_INSERT_TAIL(&ctx->afters, job, link);
+	unlock_tree(ctx);
+	if (fire)
+		worker_post(job);
+	return 0;
 }
 
 bool context_after_stop(struct context_after **after)

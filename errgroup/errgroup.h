@@ -3,7 +3,8 @@
  * after Go's golang.org/x/sync/errgroup.
  *
  * Tasks run on threads of the library that are reused, and a waiting thread
- * may run tasks of the group it waits for. Any number of tasks may block on
+ * may run tasks of the group it waits for. A task that nobody waits for begins
+ * within a tenth of a millisecond or so if a processor is free. Any number of tasks may block on
  * each other: every task gets to run. The library's threads block all signals
  * but the synchronous ones (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS).
  *
@@ -61,7 +62,10 @@ int errgroup_set_limit(struct errgroup *g, int n);
  * context that is done already.
  *
  * Returns 0, or what kept the task from starting, which becomes an error of
- * the group as well: -ENOMEM, -EAGAIN if no thread can be made for it.
+ * the group as well: -ENOMEM, -EAGAIN if no thread can be made for it. A task
+ * that was accepted runs in any case. If it waits for a thread, none can be
+ * made, and no task moves for 20 ms, that is an error of the group, too, so that
+ * those end that wait for its context.
  */
 int errgroup_go(struct errgroup *g, task_fn *fn, void *arg);
 

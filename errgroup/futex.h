@@ -30,4 +30,14 @@ static inline void futex_wake_all(atomic_int *word)
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX);
 }
 
+/*
+ * Changes *word and wakes up to count of those who sleep on it. Who sleeps has
+ * read the word, and counts as a sleeper, under a lock that is held here.
+ */
+static inline void futex_ring(atomic_int *word, int count)
+{
+	atomic_fetch_add_explicit(word, 1, memory_order_relaxed);
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count);
+}
+
 #endif

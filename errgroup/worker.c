@@ -1,45 +1,69 @@
 /*
  * The pool of threads under errgroup tasks and context_after functions.
  *
- * Design notes. One queue, first in, first out; `lock` guards everything.
- * Tasks may block on each other in any way, so no job may depend on another
- * one's end: that is the balance
+ * Design notes. Each group has a queue of its own, with a lock of its own. A
+ * queue that may have jobs is on the pool's list; to push to one that is listed
+ * touches nothing of the pool. Jobs are taken by the threads that wait for
+ * their group, by workers that come from a job of the same queue, and by the
+ * pool's workers. Tasks may block on each other in any way, so no job may rely
+ * on another one's end. That is the watcher's duty:
  *
- *	idle + starting >= queued
+ *	While a queue is listed, one worker, the watcher, has nothing to do
+ *	but to look at the list again and again. Before it takes a job itself
+ *	it sees to a successor, an idle worker or a new one, unless the job
+ *	was the last one. If none can be made it takes no job, and tries
+ *	again.
  *
- * where idle threads are those that wait for work (also those that are
- * signalled, but have not woken up yet), and starting are those that were
- * made, but have not come to the queue yet. Each of them takes one job before
- * anything else, so while the balance holds every queued job gets a thread,
- * whatever the running ones do.
+ * So whatever the running jobs do, somebody looks at those that are queued. At
+ * a look it takes one at once if fewer workers are active than there are
+ * processors, and either somebody is in a hurry, or none of the queue's jobs
+ * was taken since the last look: what moves by itself, say since the waiting
+ * thread runs it, is left alone, as it is done by then, and would be slower
+ * on two processors. With as many active as there are processors it does so
+ * once the queue has been still for STALE_NS, for one job; and those that have
+ * used no processor time meanwhile block, and are active no more until their
+ * next job. If there were such, twice as many jobs as the last time are taken.
+ * A worker that is known to block (worker_block) is not active. So threads grow
+ * with the number of tasks that block, as fast as they can be made if that is
+ * known, and a pool whose threads mostly block is as quick as an idle one.
  *
- * worker_submit keeps the balance: it queues only when there is a thread to
- * spare, and makes one first if there is none. A thread counts as starting only
- * once pthread_create has succeeded, so that nobody relies on one that does not
- * come; `starting` is negative for the moment in which a new thread is faster
- * than its maker. A running thread that becomes free and takes a queued job
- * itself only adds to the balance. A thread leaves, unused for a while, only
- * when the queue is empty.
+ * While the watcher makes its successor, the lock is free, and the successor
+ * may come and look before the watcher is back for its job: `claims` keeps it
+ * from making one more for the same job.
  *
- * To make a thread for every task of a burst that is over in a microsecond
- * would be a waste: worker_submit waits first, for a thread to become idle:
- * while several jobs wait for threads that are bound to come for them (one more
- * would not come sooner), and then for `patience`. The patience adapts: it
- * shrinks to nothing when tasks block (waiting was in vain), and grows back when
- * idle threads are met.
+ * A watcher looks every LOOK_NS, awake, for as long as spinning is allowed,
+ * then every TICK_NS, asleep in between. When it has found the list empty for
+ * QUIET_LOOKS it goes to sleep for good: nobody runs while there is nothing to
+ * do. A worker that was not used for IDLE_S leaves.
  *
- * worker_post may not fail and may not wait (it runs in context_cancel), so it
- * may leave the balance negative. Then a timer looks once a millisecond, until
- * the balance is back: if the threads of before have taken no job since the
- * last look, it makes threads, twice as many as the last time.
+ * If no thread can be made (the pool is short of threads), worker_list refuses
+ * new work unless a worker is idle. For what was accepted already the watcher
+ * keeps trying; when nothing has moved for STARVED_NS, the jobs are told, so
+ * that their groups fail, which ends those that wait for the context, and then
+ * the watcher takes one itself, the last thing that it can do for them. A later
+ * worker_list, or whoever returns from a job, sees to the next watcher.
+ * worker_post cannot refuse; a timer tries again for it.
  *
- * No wake-up is lost: a thread finds the queue empty and goes to sleep in one
- * hold of the lock, and whoever queues signals under it.
+ * No job is lost: `listed` is set with both locks held, and unset with both
+ * held and the queue empty, and who pushes has seen it set in the same hold of
+ * the queue's lock. The list gets its first queue, and a watcher goes off duty,
+ * in one hold of the pool's lock: whoever lists finds a watcher or appoints
+ * one. No wake-up is lost: a worker goes to sleep in the hold of the pool's
+ * lock in which it found nothing to do, and is appointed or told to hurry under
+ * it.
  *
- * Lock order: any group's or context's lock, then `lock`. Jobs run without.
+ * A goer whose wake-up was put off (`overdue`) is woken at the next look, or
+ * when its queue leaves the list, for then there is no next look.
+ *
+ * Lock order: the pool's lock, then a queue's. Neither is taken with a context's
+ * held. Jobs run without. tests/model has a model of all this.
  */
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "errgroup/clock.h"
@@ -48,241 +72,715 @@
 #include "errgroup/worker.h"
 
 enum {
-	IDLE_S = 5, /* a thread unused for as long leaves */
-	PATIENCE_MAX_NS = 1000000,
-	PATIENCE_MIN_NS = 4000, /* less is not worth a sleep */
-	PATIENCE_ROUNDS = 8,
-	LOOK_MS = 1, /* between looks at a negative balance */
-	GROW_MAX = 64 /* threads made in one look */
+	IDLE_S = 5, /* a worker unused for as long leaves */
+	SPIN_NS = 10000, /* about what it costs to sleep and be woken */
+	LOOK_NS = 1000, /* between looks of a watcher that is awake */
+	TICK_NS = 50000, /* between those of one that sleeps */
+	LINGER_PAUSES = 4,
+	QUIET_LOOKS = 20, /* asleep, after which there is nothing to watch */
+	STALE_NS = 1000000, /* without a job taken: more threads */
+	GROW_MAX = 64, /* threads at a time */
+	STARVED_NS = 20000000,
+	RETRY_MS = 10 /* to make a thread for what was posted */
 };
 
-/* A thread that waits for work; on its own stack. */
-struct idler {
+/* A thread of the pool; on its own stack. */
+struct worker {
 	pid_t tid;
-	LIST_ENTRY(idler) link;
+	int blocked; /* depth of worker_block */
+	bool dozes;
+	bool eager; /* somebody waited for its last job to end */
+	atomic_int rings; /* what it sleeps on */
+	clockid_t clock; /* of the processor time that it has used */
+	int64_t used_ns; /* at the last time that it was looked at, -1: never */
+	bool counts; /* as active */
+	LIST_ENTRY(worker) active_link;
+	LIST_ENTRY(worker) link; /* of the idle ones */
 };
 
 static struct {
-	pthread_mutex_t lock;
+	struct lock lock;
 	pthread_once_t once;
 	int processors;
+	atomic_int spinners;
 	/* guarded by lock */
-	pthread_cond_t work, freed;
-	struct job_list queue;
-	LIST_HEAD(, idler) idlers;
-	int queued, idle, starting, threads;
-	int waiting; /* submitters that wait for freed */
-	int64_t patience_ns;
-	unsigned long taken, taken_at_look; /* jobs */
-	int grow; /* threads made in the last look */
-	bool looking;
-	struct timer look;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
-    .once = PTHREAD_ONCE_INIT,
-    .queue = TAILQ_HEAD_INITIALIZER(pool.queue),
-    .patience_ns = PATIENCE_MAX_NS};
+	TAILQ_HEAD(, worker_queue) queues;
+	LIST_HEAD(, worker) idle;
+	LIST_HEAD(, worker) actives;
+	struct worker *watcher;
+	bool coming; /* a new thread that is to be the watcher */
+	atomic_bool is_short; /* the last thread could not be made */
+	int64_t tried_ns; /* when one was to be made */
+	int64_t starved_since_ns; /* 0 while jobs move */
+	int active; /* have a job, or look for one, and do not block */
+	int claims; /* jobs for workers that are making their successor */
+	int hurry; /* jobs that may be taken though others move */
+	int allowance; /* and though there are enough active workers */
+	int grow; /* the last allowance */
+	int64_t
+	    checked_ns; /* when it was seen who blocks; 0: no need to know */
+	struct worker_queue posted;
+	struct timer retry;
+	bool retrying;
+} pool = {.once = PTHREAD_ONCE_INIT,
+    .queues = TAILQ_HEAD_INITIALIZER(pool.queues),
+    .idle = LIST_HEAD_INITIALIZER(pool.idle)};
+
+static _Thread_local struct worker *this_worker;
+
+/* ---- waiting awake --------------------------------------------------------*/
+
+static inline void pause_a_moment(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
 
 static void init_pool(void)
 {
-	pthread_condattr_t attr;
+	cpu_set_t set;
 
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&pool.work, &attr);
-	pthread_cond_init(&pool.freed, &attr);
-	pthread_condattr_destroy(&attr);
-	pool.processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
-	if (pool.processors < 1)
-		pool.processors = 1;
+	pool.processors = 1;
+	if (!sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) > 1)
+		pool.processors = CPU_COUNT(&set);
+	worker_queue_init(&pool.posted);
 }
 
-static int spare(void)
+bool spin_begin(struct spin *spin)
 {
-	return pool.idle + pool.starting - pool.queued;
-}
-
-static void push(struct job *job)
-{
-	job->queued = true;
-	TAILQ_INSERT_TAIL(&pool.queue, job, link);
-	pool.queued++;
-	pthread_cond_signal(&pool.work);
-}
-
-static void take(struct job *job)
-{
-	job->queued = false;
-	TAILQ_REMOVE(&pool.queue, job, link);
-	pool.queued--;
-	pool.taken++;
-	if (pool.waiting)
-		pthread_cond_broadcast(&pool.freed);
-}
-
-static bool wait_until(pthread_cond_t *cond, int64_t deadline_ns)
-{
-	struct timespec until = {deadline_ns / NS_PER_S,
-	    deadline_ns % NS_PER_S};
-
-	return pthread_cond_timedwait(cond, &pool.lock, &until) != ETIMEDOUT;
-}
-
-/* A thread's idle time. False when it was too long, and there is no work. */
-static bool wait_for_work(struct idler *idler)
-{
-	int64_t deadline_ns = clock_ns() + IDLE_S * NS_PER_S;
-	bool in_time = true;
-
-	pool.idle++;
-	LIST_INSERT_HEAD(&pool.idlers, idler, link);
-	if (pool.waiting)
-		pthread_cond_broadcast(&pool.freed);
-	while (!pool.queued && in_time)
-		in_time = wait_until(&pool.work, deadline_ns);
-	LIST_REMOVE(idler, link);
-	pool.idle--;
-	return pool.queued > 0;
-}
-
-static void *worker_main(void *unused)
-{
-	struct idler self = {.tid = gettid()};
-
-	(void)unused;
-	pthread_setname_np(pthread_self(), "cratos-worker");
-	pthread_mutex_lock(&pool.lock);
-	pool.starting--;
-	while (pool.queued || wait_for_work(&self)) {
-		struct job *job = TAILQ_FIRST(&pool.queue);
-
-		take(job);
-		pthread_mutex_unlock(&pool.lock);
-		job->run(job);
-		pthread_mutex_lock(&pool.lock);
+	pthread_once(&pool.once, init_pool);
+	if (atomic_fetch_add_explicit(&pool.spinners, 1,
+		memory_order_relaxed) >= pool.processors ||
+	    pool.processors == 1) {
+		spin_end();
+		return false;
 	}
-	pool.threads--;
-	pthread_mutex_unlock(&pool.lock);
-	return NULL;
+	spin->end_ns = clock_ns() + SPIN_NS;
+	spin->pauses = 0;
+	return true;
 }
 
-/* Lets go of the lock meanwhile: the caller looks at everything again. */
+bool spin_more(struct spin *spin)
+{
+	pause_a_moment();
+	return ++spin->pauses % 16 || clock_ns() < spin->end_ns;
+}
+
+void spin_end(void)
+{
+	atomic_fetch_sub_explicit(&pool.spinners, 1, memory_order_relaxed);
+}
+
+/* ---- queues ---------------------------------------------------------------*/
+
+void worker_queue_init(struct worker_queue *queue)
+{
+	lock_init(&queue->lock);
+	TAILQ_INIT(&queue->jobs);
+	atomic_init(&queue->count, 0);
+	queue->taken = queue->taken_at_look = 0;
+	queue->still_since_ns = 0;
+	queue->wanted = 0;
+	queue->overdue = NULL;
+	queue->listed = queue->starving = false;
+}
+
+/* With both locks held. */
+static void tell_overdue(struct worker_queue *queue)
+{
+	if (queue->overdue)
+		futex_ring(queue->overdue, 1);
+	queue->overdue = NULL;
+}
+
+/* With both locks held. */
+static void unlist(struct worker_queue *queue)
+{
+	tell_overdue(queue);
+	queue->listed = false;
+	TAILQ_REMOVE(&pool.queues, queue, link);
+}
+
+void worker_queue_fini(struct worker_queue *queue)
+{
+	bool listed;
+
+	/* Whoever ran the last job may still be on his way out. */
+	lock_take(&queue->lock);
+	listed = queue->listed;
+	lock_leave(&queue->lock);
+	if (listed) {
+		lock_take(&pool.lock);
+		lock_take(&queue->lock);
+		if (queue->listed)
+			unlist(queue);
+		lock_leave(&queue->lock);
+		lock_leave(&pool.lock);
+	}
+}
+
+/* ---- threads --------------------------------------------------------------*/
+
+static void *worker_main(void *unused);
+
+/* Lets go of the lock meanwhile. */
 static int add_thread(void)
 {
 	int ret;
 
-	pool.threads++;
-	pthread_mutex_unlock(&pool.lock);
+	lock_leave(&pool.lock);
 	ret = thread_start(worker_main, NULL);
-	pthread_mutex_lock(&pool.lock);
-	if (ret)
-		pool.threads--;
-	else
-		pool.starting++;
+	lock_take(&pool.lock);
+	pool.is_short = ret != 0;
 	return ret;
 }
 
 /*
- * Waits for a spare thread: while jobs wait for threads that are bound to come
- * for them, since another one would not come sooner; then for as long as it
- * has paid off lately, and longer, but not for ever, while threads take jobs.
+ * When this returns 0 there is a watcher, or one is on its way. Lets go of the
+ * lock if a thread has to be made.
  */
-static void be_patient(void)
-{
-	int64_t now_ns = clock_ns();
-	int64_t deadline_ns = now_ns + pool.patience_ns;
-	int64_t end_ns = now_ns + PATIENCE_ROUNDS * pool.patience_ns;
-	unsigned long taken = pool.taken;
-
-	pool.waiting++;
-	while (spare() <= 0) {
-		if (spare() == 0 && pool.queued >= 2 * pool.processors) {
-			pthread_cond_wait(&pool.freed, &pool.lock);
-			continue;
-		}
-		if (pool.patience_ns < PATIENCE_MIN_NS)
-			break;
-		if (wait_until(&pool.freed, deadline_ns))
-			continue;
-		if (taken == pool.taken || deadline_ns >= end_ns)
-			break;
-		taken = pool.taken;
-		deadline_ns += pool.patience_ns;
-	}
-	pool.waiting--;
-	if (spare() <= 0)
-		pool.patience_ns /= 4;
-}
-
-int worker_submit(struct job *job, bool patient)
+static int appoint(void)
 {
 	int ret = 0;
 
-	pthread_once(&pool.once, init_pool);
-	pthread_mutex_lock(&pool.lock);
-	if (spare() <= 0 && patient && pool.threads >= pool.processors)
-		be_patient();
-	if (spare() > 0 && pool.patience_ns < PATIENCE_MAX_NS)
-		pool.patience_ns = 2 * pool.patience_ns + PATIENCE_MIN_NS;
-	while (!ret && spare() <= 0)
+	while (!ret && !pool.watcher && !pool.coming) {
+		pool.watcher = LIST_FIRST(&pool.idle);
+		if (pool.watcher) {
+			LIST_REMOVE(pool.watcher, link);
+			futex_ring(&pool.watcher->rings, 1);
+			break;
+		}
+		pool.coming = true;
 		ret = add_thread();
-	/* A thread may have become idle while another could not be made. */
-	if (spare() > 0) {
-		push(job);
-		ret = 0;
+		if (ret)
+			pool.coming = false;
 	}
-	pthread_mutex_unlock(&pool.lock);
 	return ret;
 }
 
-static void look_again(int64_t in_ms);
-
-/* On the timer thread, while there are jobs without a thread. */
-static void look_after(struct timer *look)
+bool worker_is_short(void)
 {
-	int64_t next_ms = LOOK_MS;
-
-	(void)look;
-	pthread_mutex_lock(&pool.lock);
-	pool.looking = false;
-	/* The first job of a thread that the last look made is no progress. */
-	if (pool.taken - pool.taken_at_look > (unsigned long)pool.grow)
-		pool.grow = 0;
-	else if (pool.grow < GROW_MAX)
-		pool.grow = pool.grow ? 2 * pool.grow : 1;
-	for (int i = 0; i < pool.grow && spare() < 0; i++) {
-		if (add_thread()) {
-			next_ms = 10 * LOOK_MS;
-			break;
-		}
-	}
-	look_again(next_ms);
-	pthread_mutex_unlock(&pool.lock);
+	return atomic_load_explicit(&pool.is_short, memory_order_relaxed);
 }
 
-static void look_again(int64_t in_ms)
+int worker_list(struct worker_queue *queue)
 {
-	if (spare() >= 0 || pool.looking)
+	int ret;
+
+	lock_leave(&queue->lock);
+	pthread_once(&pool.once, init_pool);
+	lock_take(&pool.lock);
+	if (pool.is_short && LIST_EMPTY(&pool.idle))
+		ret = add_thread();
+	else
+		ret = 0;
+	if (!ret)
+		ret = appoint();
+	lock_take(&queue->lock);
+	if (!ret && !queue->listed) {
+		queue->listed = true;
+		TAILQ_INSERT_TAIL(&pool.queues, queue, link);
+	}
+	lock_leave(&pool.lock);
+	return ret;
+}
+
+/* ---- taking jobs ----------------------------------------------------------*/
+
+/* With both locks held: a job, and the others' turn. */
+static struct job *take(struct worker_queue *queue)
+{
+	struct job *job = worker_pop(queue);
+
+	if (TAILQ_NEXT(queue, link)) {
+		TAILQ_REMOVE(&pool.queues, queue, link);
+		TAILQ_INSERT_TAIL(&pool.queues, queue, link);
+	}
+	return job;
+}
+
+/*
+ * For a worker that comes from a job, while somebody else watches. A queue that
+ * somebody waits to push to stays listed.
+ */
+static struct job *take_any(void)
+{
+	struct worker_queue *queue, *next;
+	struct job *job = NULL;
+
+	for (queue = TAILQ_FIRST(&pool.queues); queue && !job; queue = next) {
+		next = TAILQ_NEXT(queue, link);
+		if (!atomic_load_explicit(&queue->count, memory_order_relaxed))
+			continue;
+		lock_take(&queue->lock);
+		if (!TAILQ_EMPTY(&queue->jobs))
+			job = take(queue);
+		if (TAILQ_EMPTY(&queue->jobs) && !queue->wanted)
+			unlist(queue);
+		lock_leave(&queue->lock);
+	}
+	return job;
+}
+
+/* What a look has found. */
+struct view {
+	int count; /* jobs */
+	bool eligible; /* some may be taken, if there may be one more active */
+	int64_t
+	    still_since_ns; /* of the queue that has not moved for longest */
+};
+
+/* With both locks held. */
+static void look_at(struct worker_queue *queue, struct view *view,
+    int64_t now_ns)
+{
+	bool moved = queue->taken != queue->taken_at_look;
+
+	queue->taken_at_look = queue->taken;
+	queue->may_be_taken = false;
+	tell_overdue(queue);
+	if (TAILQ_EMPTY(&queue->jobs)) {
+		queue->still_since_ns = 0;
+		unlist(queue);
 		return;
-	pool.taken_at_look = pool.taken;
-	pool.looking = true;
-	timer_arm_kept(&pool.look, clock_deadline_ms(in_ms), look_after);
+	}
+	view->count += queue->count;
+	queue->may_be_taken = !moved || queue->wanted || pool.hurry > 0;
+	view->eligible |= queue->may_be_taken;
+	if (moved || !queue->still_since_ns)
+		queue->still_since_ns = moved ? 0 : now_ns;
+	if (queue->still_since_ns &&
+	    queue->still_since_ns < view->still_since_ns)
+		view->still_since_ns = queue->still_since_ns;
+}
+
+/* Empty queues leave the list. */
+static struct view look(int64_t now_ns)
+{
+	struct view view = {.still_since_ns = INT64_MAX};
+	struct worker_queue *queue, *next;
+
+	for (queue = TAILQ_FIRST(&pool.queues); queue; queue = next) {
+		next = TAILQ_NEXT(queue, link);
+		lock_take(&queue->lock);
+		look_at(queue, &view, now_ns);
+		lock_leave(&queue->lock);
+	}
+	if (!view.count)
+		pool.hurry = 0;
+	if (view.still_since_ns == INT64_MAX) {
+		pool.allowance = pool.grow = 0;
+		pool.checked_ns = 0;
+		pool.starved_since_ns = 0;
+	}
+	return view;
+}
+
+/* One that the last look has found; or only if it is the last one there is. */
+static struct job *take_found(bool only_last)
+{
+	struct worker_queue *queue, *next;
+	struct job *job = NULL;
+
+	for (queue = TAILQ_FIRST(&pool.queues); queue && !job; queue = next) {
+		next = TAILQ_NEXT(queue, link);
+		if (!queue->may_be_taken)
+			continue;
+		lock_take(&queue->lock);
+		if (queue->count == 1 || (queue->count && !only_last))
+			job = take(queue);
+		/* That is no sign of its moving by itself. */
+		queue->taken_at_look = queue->taken;
+		if (TAILQ_EMPTY(&queue->jobs))
+			unlist(queue);
+		lock_leave(&queue->lock);
+	}
+	if (job && pool.hurry > 0)
+		pool.hurry--;
+	return job;
+}
+
+static void count_in(struct worker *worker)
+{
+	if (worker->counts)
+		return;
+	worker->counts = true;
+	worker->used_ns = -1;
+	pool.active++;
+	LIST_INSERT_HEAD(&pool.actives, worker, active_link);
+}
+
+static void count_out(struct worker *worker)
+{
+	if (!worker->counts)
+		return;
+	worker->counts = false;
+	pool.active--;
+	LIST_REMOVE(worker, active_link);
+}
+
+/* Those that have used no processor since the last time block. How many? */
+static int find_blocked(void)
+{
+	struct worker *worker, *next;
+	struct timespec used;
+	int found = 0;
+
+	for (worker = LIST_FIRST(&pool.actives); worker; worker = next) {
+		int64_t used_ns;
+
+		next = LIST_NEXT(worker, active_link);
+		if (clock_gettime(worker->clock, &used))
+			continue;
+		used_ns = used.tv_sec * NS_PER_S + used.tv_nsec;
+		if (used_ns == worker->used_ns) {
+			count_out(worker);
+			found++;
+		}
+		worker->used_ns = used_ns;
+	}
+	return found;
+}
+
+/*
+ * Jobs do not move, and as many workers are active as there are processors:
+ * once in STALE_NS, finds those that block, and allows more.
+ */
+static void allow_more(int64_t now_ns)
+{
+	int blocked;
+
+	if (pool.checked_ns && now_ns - pool.checked_ns < STALE_NS)
+		return;
+	blocked = find_blocked();
+	if (pool.checked_ns) {
+		pool.grow = pool.grow && blocked ? 2 * pool.grow : 1;
+		if (pool.grow > GROW_MAX)
+			pool.grow = GROW_MAX;
+		pool.allowance = pool.grow;
+	}
+	pool.checked_ns = now_ns;
+}
+
+/* Whether the watcher may take one of the jobs that a look has found. */
+static bool may_take(const struct view *view, int64_t now_ns)
+{
+	if (view->eligible && pool.active < pool.processors)
+		return true;
+	if (view->still_since_ns == INT64_MAX)
+		return false;
+	if (!pool.allowance)
+		allow_more(now_ns);
+	return pool.allowance > 0 ||
+	       (view->eligible && pool.active < pool.processors);
+}
+
+/* ---- the watcher ----------------------------------------------------------*/
+
+/* Tells one job of one queue; false if all know. Lets go of the lock. */
+static bool tell_starving(int code)
+{
+	struct worker_queue *queue;
+	struct job *job;
+
+	TAILQ_FOREACH(queue, &pool.queues, link) {
+		lock_take(&queue->lock);
+		job = TAILQ_FIRST(&queue->jobs);
+		if (!job || !job->starved || queue->starving) {
+			lock_leave(&queue->lock);
+			continue;
+		}
+		/* While it is out of the queue, nobody runs or frees it. */
+		queue->starving = true;
+		TAILQ_REMOVE(&queue->jobs, job, link);
+		queue->count--;
+		lock_leave(&queue->lock);
+		lock_leave(&pool.lock);
+		job->starved(job, code);
+		lock_take(&pool.lock);
+		lock_take(&queue->lock);
+		TAILQ_INSERT_HEAD(&queue->jobs, job, link);
+		queue->count++;
+		if (!queue->listed) {
+			queue->listed = true;
+			TAILQ_INSERT_TAIL(&pool.queues, queue, link);
+		}
+		lock_leave(&queue->lock);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Sees to somebody who watches the jobs that the watcher leaves. If that cannot
+ * be, it stays; when nothing has moved for long, it goes all the same.
+ */
+static bool succeeded(struct worker *self, int64_t now_ns)
+{
+	int ret;
+
+	if (pool.is_short && LIST_EMPTY(&pool.idle) &&
+	    now_ns - pool.tried_ns < STALE_NS)
+		return false;
+	pool.tried_ns = now_ns;
+	pool.watcher = NULL;
+	pool.claims++;
+	ret = appoint();
+	pool.claims--;
+	if (!ret || pool.watcher)
+		return true;
+	pool.watcher = self;
+	if (!pool.starved_since_ns)
+		pool.starved_since_ns = now_ns;
+	if (now_ns - pool.starved_since_ns < STARVED_NS)
+		return false;
+	while (tell_starving(ret))
+		;
+	pool.watcher = NULL;
+	return true;
+}
+
+/* The watcher's job, if it may have one, and then it is the watcher no more. */
+static struct job *watcher_take(struct worker *self, int64_t now_ns)
+{
+	struct view view = look(now_ns);
+	struct job *job = NULL;
+
+	if (!may_take(&view, now_ns) || view.count <= pool.claims)
+		return NULL;
+	if (view.count == 1) {
+		job = take_found(true);
+		if (job)
+			pool.watcher = NULL;
+	} else if (succeeded(self, now_ns)) {
+		job = take_found(false);
+	}
+	if (job && pool.allowance > 0)
+		pool.allowance--;
+	return job;
+}
+
+static void doze(struct worker *self, int64_t until_ns)
+{
+	struct timespec until = {until_ns / NS_PER_S, until_ns % NS_PER_S};
+
+	int seen = atomic_load_explicit(&self->rings, memory_order_relaxed);
+
+	self->dozes = true;
+	lock_leave(&pool.lock);
+	futex_wait(&self->rings, seen, &until);
+	lock_take(&pool.lock);
+	self->dozes = false;
+}
+
+/* Until it has a job, or there has been nothing to watch for a while. */
+static struct job *watch(struct worker *self)
+{
+	struct job *job = NULL;
+	struct spin spin;
+	bool awake = spin_begin(&spin);
+	int quiet = 0;
+
+	while (!job && pool.watcher == self && quiet < QUIET_LOOKS) {
+		int64_t now_ns = clock_ns();
+
+		job = watcher_take(self, now_ns);
+		if (job || pool.watcher != self)
+			break;
+		if (awake) {
+			lock_leave(&pool.lock);
+			while (awake && clock_ns() < now_ns + LOOK_NS)
+				awake = spin_more(&spin);
+			lock_take(&pool.lock);
+			if (!awake)
+				spin_end();
+			continue;
+		}
+		quiet = TAILQ_EMPTY(&pool.queues) ? quiet + 1 : 0;
+		doze(self,
+		    now_ns + (pool.active < pool.processors ? TICK_NS
+							    : STALE_NS / 2));
+	}
+	if (awake)
+		spin_end();
+	if (pool.watcher == self)
+		pool.watcher = NULL;
+	return job;
+}
+
+/* ---- the workers ----------------------------------------------------------*/
+
+/* More may come soon; at once, if somebody waited for the last job's end. */
+static struct job *linger(struct worker *self)
+{
+	struct job *job = NULL;
+	struct spin spin;
+	int64_t look_ns;
+	bool awake = spin_begin(&spin);
+
+	if (!awake)
+		return NULL;
+	look_ns = clock_ns() + LOOK_NS;
+	while (!job && awake) {
+		lock_leave(&pool.lock);
+		for (int i = 0; i < LINGER_PAUSES && awake; i++)
+			awake = spin_more(&spin);
+		lock_take(&pool.lock);
+		if (!pool.watcher && !pool.coming)
+			break;
+		if (self->eager) {
+			job = take_any();
+		} else if (clock_ns() >= look_ns) {
+			look_ns = clock_ns() + LOOK_NS;
+			if (look(look_ns - LOOK_NS).eligible)
+				job = take_found(false);
+		}
+	}
+	spin_end();
+	return job;
+}
+
+/* Until it is the watcher, or was not used for too long: then false. */
+static bool rest(struct worker *self)
+{
+	int64_t deadline_ns = clock_ns() + IDLE_S * NS_PER_S;
+
+	if (!pool.watcher && !pool.coming && !TAILQ_EMPTY(&pool.queues)) {
+		pool.watcher = self;
+		return true;
+	}
+	LIST_INSERT_HEAD(&pool.idle, self, link);
+	while (pool.watcher != self && clock_ns() < deadline_ns)
+		doze(self, deadline_ns);
+	if (pool.watcher == self)
+		return true;
+	LIST_REMOVE(self, link);
+	return false;
+}
+
+static struct job *next_job(struct worker *self)
+{
+	struct job *job = NULL;
+
+	if (pool.watcher || pool.coming)
+		job = take_any();
+	if (!job)
+		job = linger(self);
+	if (job)
+		return job;
+	count_out(self);
+	while (!job && rest(self))
+		job = watch(self);
+	return job;
+}
+
+static void *worker_main(void *unused)
+{
+	struct worker self = {.tid = gettid(), .rings = 0};
+	struct job *job = NULL;
+
+	(void)unused;
+	pthread_setname_np(pthread_self(), "cratos-worker");
+	pthread_getcpuclockid(pthread_self(), &self.clock);
+	this_worker = &self;
+	lock_take(&pool.lock);
+	pool.coming = false;
+	while (!job && rest(&self))
+		job = watch(&self);
+	while (job) {
+		count_in(&self);
+		lock_leave(&pool.lock);
+		self.eager = false;
+		job->run(job);
+		lock_take(&pool.lock);
+		job = next_job(&self);
+	}
+	lock_leave(&pool.lock);
+	this_worker = NULL;
+	return NULL;
+}
+
+/* Under the lock: one job more may be taken, now. */
+static void hurry(void)
+{
+	if (TAILQ_EMPTY(&pool.queues))
+		return;
+	pool.hurry++;
+	if (pool.watcher && pool.watcher->dozes)
+		futex_ring(&pool.watcher->rings, 1);
+}
+
+void worker_eager(void)
+{
+	if (this_worker)
+		this_worker->eager = true;
+}
+
+void worker_block(void)
+{
+	struct worker *self = this_worker;
+
+	lock_take(&pool.lock);
+	if (self && !self->blocked++)
+		count_out(self);
+	hurry();
+	lock_leave(&pool.lock);
+}
+
+void worker_unblock(void)
+{
+	if (!this_worker || --this_worker->blocked)
+		return;
+	lock_take(&pool.lock);
+	count_in(this_worker);
+	lock_leave(&pool.lock);
+}
+
+/* ---- what cannot be refused -----------------------------------------------*/
+
+static void retry_later(void);
+
+static void retry(struct timer *timer)
+{
+	(void)timer;
+	lock_take(&pool.lock);
+	pool.retrying = false;
+	if (!TAILQ_EMPTY(&pool.queues) && appoint())
+		retry_later();
+	lock_leave(&pool.lock);
+}
+
+static void retry_later(void)
+{
+	if (pool.retrying)
+		return;
+	pool.retrying = true;
+	timer_arm_kept(&pool.retry, clock_deadline_ms(RETRY_MS), retry);
 }
 
 void worker_post_all(struct job_list *jobs)
 {
+	struct worker_queue *queue = &pool.posted;
 	struct job *job;
 
 	pthread_once(&pool.once, init_pool);
-	pthread_mutex_lock(&pool.lock);
-	while ((job = TAILQ_FIRST(jobs))) {
-		TAILQ_REMOVE(jobs, job, link);
-		push(job);
+	lock_take(&pool.lock);
+	lock_take(&queue->lock);
+	TAILQ_FOREACH(job, jobs, link)
+		queue->count++;
+	TAILQ_CONCAT(&queue->jobs, jobs, link);
+	if (!queue->listed && queue->count) {
+		queue->listed = true;
+		TAILQ_INSERT_TAIL(&pool.queues, queue, link);
 	}
-	while (spare() < 0 && pool.threads < pool.processors)
-		if (add_thread())
-			break;
-	look_again(LOOK_MS);
-	pthread_mutex_unlock(&pool.lock);
+	lock_leave(&queue->lock);
+	if (appoint())
+		retry_later();
+	hurry();
+	lock_leave(&pool.lock);
 }
 
 void worker_post(struct job *job)
@@ -293,26 +791,16 @@ void worker_post(struct job *job)
 	worker_post_all(&jobs);
 }
 
-bool worker_take_back(struct job *job)
-{
-	bool mine;
-
-	pthread_mutex_lock(&pool.lock);
-	mine = job->queued;
-	if (mine)
-		take(job);
-	pthread_mutex_unlock(&pool.lock);
-	return mine;
-}
-
 bool worker_is_idle(pid_t tid)
 {
-	struct idler *idler;
+	struct worker *worker;
 
-	pthread_mutex_lock(&pool.lock);
-	LIST_FOREACH(idler, &pool.idlers, link)
-	if (idler->tid == tid)
+	lock_take(&pool.lock);
+	LIST_FOREACH(worker, &pool.idle, link)
+	if (worker->tid == tid)
 		break;
-	pthread_mutex_unlock(&pool.lock);
-	return idler != NULL;
+	if (!worker && pool.watcher && pool.watcher->tid == tid)
+		worker = pool.watcher;
+	lock_leave(&pool.lock);
+	return worker != NULL;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -1215,11 +1216,50 @@ START_TEST(a_hundred_thousand_tasks_in_a_row_leave_few_threads)
 }
 END_TEST
 
+struct meeting {
+	pthread_barrier_t barrier;
+	atomic_int *met;
+};
+
+static int meet_and_count(struct context *ctx, void *arg)
+{
+	struct meeting *crowd = arg;
+
+	(void)ctx;
+	pthread_barrier_wait(&crowd->barrier);
+	atomic_fetch_add(crowd->met, 1);
+	return 0;
+}
+
 static bool workers_have_left(void *arg)
 {
 	(void)arg;
 	return suite_workers() == 0;
 }
+
+/* G15 */
+START_TEST(a_group_that_stands_still_gets_threads_beside_one_that_does_not)
+{
+	struct errgroup *still = errgroup_new(), *busy = errgroup_new();
+	atomic_int count = 0, met = 0;
+	struct meeting crowd = {.met = &met};
+	time_t end = time(NULL) + EVENT_PATIENCE_S;
+
+	pthread_barrier_init(&crowd.barrier, NULL, MANY);
+	for (int i = 0; i < MANY; i++)
+		errgroup_go(still, meet_and_count, &crowd);
+	/* This thread runs them all itself. */
+	while (met < MANY && time(NULL) < end) {
+		errgroup_go(busy, count_up, &count);
+		errgroup_wait(busy, NULL);
+	}
+	ck_assert_int_eq(met, MANY);
+	errgroup_wait(still, NULL);
+	pthread_barrier_destroy(&crowd.barrier);
+	errgroup_free(&busy);
+	errgroup_free(&still);
+}
+END_TEST
 
 /* G15 */
 START_TEST(threads_that_are_not_used_leave)
@@ -1689,6 +1729,66 @@ START_TEST(no_thread_is_needed_while_one_is_idle)
 }
 END_TEST
 
+static int count_and_wait(struct context *ctx, void *count)
+{
+	atomic_fetch_add((atomic_int *)count, 1);
+	return context_wait(ctx, -1);
+}
+
+/* G15, G16: the error ends those that run, and so makes room for the others. */
+START_TEST(tasks_that_get_no_thread_once_accepted_fail_the_group_and_run)
+{
+	for (int thread = 1; thread <= 3; thread++) {
+		struct errgroup *g = errgroup_with_context(NULL, NULL);
+		atomic_int count = 0;
+		int accepted = 0;
+		struct error err;
+
+		fault_from(FAULT_THREAD, thread);
+		for (int i = 0; i < 8; i++)
+			accepted += !errgroup_go(g, count_and_wait, &count);
+		ck_assert_int_eq(errgroup_wait(g, &err), -EAGAIN);
+		fault_none();
+		ck_assert_str_eq(err.origin, "count_and_wait");
+		ck_assert_str_eq(err.text,
+		    "cannot start a task: Resource temporarily unavailable");
+		ck_assert_int_eq(count, accepted);
+		assert_idle(g);
+		errgroup_free(&g);
+	}
+}
+END_TEST
+
+struct count_want {
+	atomic_int *count;
+	int want;
+};
+
+static bool has_count(void *arg)
+{
+	struct count_want *self = arg;
+
+	return *self->count == self->want;
+}
+
+/* G16: the only thread there is runs all, one after the other. */
+START_TEST(one_thread_runs_all_if_no_other_can_be_made)
+{
+	struct errgroup *g = errgroup_new();
+	atomic_int count = 0;
+	struct count_want want = {&count, 0};
+
+	fault_from(FAULT_THREAD, 2);
+	for (int i = 0; i < 100; i++)
+		want.want += !errgroup_go(g, count_up, &count);
+	ck_assert_int_gt(want.want, 0);
+	ck_assert(event_poll(has_count, &want));
+	fault_none();
+	errgroup_wait(g, NULL);
+	errgroup_free(&g);
+}
+END_TEST
+
 static int run_short_of_threads(struct context *ctx, void *arg)
 {
 	struct errgroup *g = arg;
@@ -1753,6 +1853,8 @@ static void add_failures(Suite *suite)
 	    a_task_that_cannot_start_cancels_those_that_run);
 	SUITE_ADD(suite, "tasks that were accepted",
 	    every_task_that_was_accepted_runs_though_threads_fail_at_random,
+	    tasks_that_get_no_thread_once_accepted_fail_the_group_and_run,
+	    one_thread_runs_all_if_no_other_can_be_made,
 	    no_thread_is_needed_while_one_is_idle);
 	SUITE_ADD(suite, "groups that cannot be made",
 	    a_group_that_cannot_be_allocated_is_null_and_enomem);
@@ -1792,6 +1894,7 @@ static void add_progress(Suite *suite)
 	    tasks_that_take_turns_under_a_mutex_finish);
 	SUITE_ADD(suite, "threads",
 	    a_hundred_thousand_tasks_in_a_row_leave_few_threads,
+	    a_group_that_stands_still_gets_threads_beside_one_that_does_not,
 	    threads_that_are_not_used_leave,
 	    threads_block_all_signals_but_the_synchronous_ones,
 	    threads_have_a_stack_of_1_mib_unless_set,
