@@ -45,9 +45,11 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2
 CPPFLAGS_ALL = -D_GNU_SOURCE -DCRATOS_VERSION='"$(VERSION)"' \
 	-I$(BUILD)/include -I$(BUILD)/gen -I. $(CPPFLAGS)
-CFLAGS_ALL = -std=c11 -fPIC -pthread $(WARNINGS) \
+CFLAGS_ALL = -std=c11 -fPIC -pthread -ffunction-sections $(WARNINGS) \
 	$(if $(WERROR),-Werror) $(SANITIZERS) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(SANITIZERS) $(LDFLAGS)
+# The static library is one object: what a program does not use stays out.
+LDFLAGS_PROGRAM = -Wl,--gc-sections $(LDFLAGS_ALL)
 # Asked when a recipe runs, so that "make deps test" finds what deps brought.
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS = $(shell pkg-config --libs check)
@@ -97,10 +99,10 @@ $(SHARED): $(LIB_OBJ) app/libcratos.map
 	@ln -sf $(@F) $(BUILD)/libcratos.so
 
 $(BUILD)/cratos: $(call obj,$(CRATOS_SRC)) $(STATIC)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	$(CC) $(LDFLAGS_PROGRAM) -o $@ $^ $(LIBS)
 
 $(BUILD)/echod: $(call obj,$(ECHOD_SRC)) $(STATIC)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	$(CC) $(LDFLAGS_PROGRAM) -o $@ $^ $(LIBS)
 
 # Tests see the internals. In their copy of the library, the calls that may fail
 # go through tests/fault.c, which fails them to order.
@@ -135,7 +137,7 @@ $(BENCH)/%.o: tests/bench/%.c | $(INCLUDES)
 
 $(BENCH)/errgroup $(BENCH)/context $(BENCH)/errgroup_floor: $(BENCH)/round.o
 $(BENCH_CRATOS): $(BENCH)/%: $(BENCH)/%.o $(STATIC)
-	$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS)
+	$(CC) $(LDFLAGS_PROGRAM) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS)
 $(BENCH_BARE): $(BENCH)/%: $(BENCH)/%.o
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 
@@ -154,6 +156,7 @@ DEPS := pkg-config libinih-dev check python3
 DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
 	mandoc nginx-light redis-server
 DEPS_BENCH := golang-go golang-golang-x-sync-dev
+DEPS_MODEL := spin
 
 ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 missing = $(shell for p in $(1); do dpkg-query -W -f '$${Status}' $$p \
@@ -173,6 +176,9 @@ deps-ci: deps
 
 deps-bench: deps
 	$(call install_packages,$(DEPS_BENCH))
+
+deps-model:
+	$(call install_packages,$(DEPS_MODEL))
 
 # With deps among the goals, all else waits for it, with make -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
@@ -209,6 +215,10 @@ bench: $(BENCH_CRATOS) $(BENCH_BARE) $(BENCH_GO)
 	python3 tests/bench/run.py --programs $(BENCH) --markdown $(BUILD)/bench.md \
 	    --cc "$(CC)" --version $(VERSION) $(BENCH_FLAGS)
 
+# The models of what threads do to each other, and what breaks them.
+model:
+	CC=$(CC) tests/model/run $(BUILD)
+
 lint:
 	clang-format --dry-run --Werror $(C_FILES)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
@@ -219,7 +229,7 @@ lint:
 	    $(ROOMS) cmd
 	clang-tidy --quiet $(LIB_SRC) $(CRATOS_SRC) $(ECHOD_SRC) -- \
 	    $(CPPFLAGS_ALL) -std=c11 2>/dev/null
-	shellcheck tests/run $(wildcard tests/e2e/*.sh) .ci/run
+	shellcheck tests/run tests/model/run $(wildcard tests/e2e/*.sh) .ci/run
 	mandoc -T lint -W warning $(MAN)
 
 lint: $(INCLUDES) $(SYSCALLS)
@@ -274,6 +284,7 @@ help:
 	@echo 'make deps-bench     install what make bench compares with (Go)'
 	@echo 'make bench          cratos against Go and bare threads: one table'
 	@echo 'make deps-ci        install what lint and all end-to-end tests need more'
+	@echo 'make model          check the models with spin; first make deps-model'
 	@echo 'make lint           formatting, static analysis, manual pages'
 	@echo 'make format         format the C files'
 	@echo 'make install        to PREFIX (/usr/local), under DESTDIR'
@@ -282,6 +293,6 @@ help:
 	@echo
 	@echo 'CC, CFLAGS, LDFLAGS, WERROR=1 (warnings are errors), BUILD=folder'
 
-.PHONY: all deps deps-ci deps-bench bench run checks test test-asan \
+.PHONY: all deps deps-ci deps-bench deps-model bench model run checks test test-asan \
 	test-tsan test-valgrind lint format install uninstall clean help
 .DELETE_ON_ERROR:
