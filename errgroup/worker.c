@@ -183,6 +183,7 @@ void worker_queue_init(struct worker_queue *queue)
 	atomic_init(&queue->count, 0);
 	queue->taken = queue->taken_at_look = 0;
 	queue->still_since_ns = 0;
+	queue->may_be_taken = false;
 	queue->wanted = 0;
 	queue->overdue = NULL;
 	queue->listed = queue->starving = false;
