@@ -38,8 +38,8 @@
  *
  * If no thread can be made (the pool is short of threads), worker_list refuses
  * new work unless a worker is idle. For what was accepted already the watcher
- * keeps trying; when nothing has moved for STARVED_NS, the jobs are told, so
- * that their groups fail, which ends those that wait for the context, and then
+ * keeps trying; after STARVED_TRIES in vain while nothing moved, the jobs are
+ * told, so that their groups fail, which ends those that wait for the context, and then
  * the watcher takes one itself, the last thing that it can do for them. A later
  * worker_list, or whoever returns from a job, sees to the next watcher.
  * worker_post cannot refuse; a timer tries again for it.
@@ -80,7 +80,7 @@ enum {
 	QUIET_LOOKS = 20, /* asleep, after which there is nothing to watch */
 	STALE_NS = 1000000, /* without a job taken: more threads */
 	GROW_MAX = 64, /* threads at a time */
-	STARVED_NS = 20000000,
+	STARVED_TRIES = 20, /* to make a thread, one in STALE_NS */
 	RETRY_MS = 10 /* to make a thread for what was posted */
 };
 
@@ -111,7 +111,7 @@ static struct {
 	bool coming; /* a new thread that is to be the watcher */
 	atomic_bool is_short; /* the last thread could not be made */
 	int64_t tried_ns; /* when one was to be made */
-	int64_t starved_since_ns; /* 0 while jobs move */
+	int tries; /* in vain, while jobs do not move */
 	int active; /* have a job, or look for one, and do not block */
 	int claims; /* jobs for workers that are making their successor */
 	int hurry; /* jobs that may be taken though others move */
@@ -375,7 +375,7 @@ static struct view look(int64_t now_ns)
 	if (view.still_since_ns == INT64_MAX) {
 		pool.allowance = pool.grow = 0;
 		pool.checked_ns = 0;
-		pool.starved_since_ns = 0;
+		pool.tries = 0;
 	}
 	return view;
 }
@@ -534,9 +534,7 @@ static bool succeeded(struct worker *self, int64_t now_ns)
 	if (!ret || pool.watcher)
 		return true;
 	pool.watcher = self;
-	if (!pool.starved_since_ns)
-		pool.starved_since_ns = now_ns;
-	if (now_ns - pool.starved_since_ns < STARVED_NS)
+	if (++pool.tries < STARVED_TRIES)
 		return false;
 	while (tell_starving(ret))
 		;
@@ -593,8 +591,9 @@ static struct job *watch(struct worker *self)
 			break;
 		if (awake) {
 			lock_leave(&pool.lock);
-			while (awake && clock_ns() < now_ns + LOOK_NS)
+			do
 				awake = spin_more(&spin);
+			while (awake && clock_ns() < now_ns + LOOK_NS);
 			lock_take(&pool.lock);
 			if (!awake)
 				spin_end();
