@@ -39,9 +39,9 @@
  * If no thread can be made (the pool is short of threads), worker_list refuses
  * new work unless a worker is idle. For what was accepted already the watcher
  * keeps trying; after STARVED_TRIES in vain while nothing moved, the jobs are
- * told, so that their groups fail, which ends those that wait for the context, and then
- * the watcher takes one itself, the last thing that it can do for them. A later
- * worker_list, or whoever returns from a job, sees to the next watcher.
+ * told, so that their groups fail, which ends those that wait for the context,
+ * and then the watcher takes one itself, the last thing that it can do for them.
+ * A later worker_list, or whoever returns from a job, sees to the next watcher.
  * worker_post cannot refuse; a timer tries again for it.
  *
  * No job is lost: `listed` is set with both locks held, and unset with both
