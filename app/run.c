@@ -575,10 +575,15 @@ static int spare_task(struct context *unused, void *arg)
 	struct app *app = arg;
 
 	(void)unused;
+	pthread_mutex_lock(&app->lock);
+	app->spare_waits = true;
+	pthread_mutex_unlock(&app->lock);
+	context_cancel(app->spare_news, NULL);
 	context_wait(app->spare, -1);
 	return 0;
 }
 
+/* A task that was accepted may not have a thread yet, so that is waited for. */
 int run_reserve_thread(struct app *app)
 {
 	int ret;
@@ -589,8 +594,15 @@ int run_reserve_thread(struct app *app)
 	if (!app->spare)
 		return -errno;
 	ret = errgroup_go(app->group, spare_task, app);
-	if (ret)
+	if (ret) {
 		context_free(&app->spare);
+		return ret;
+	}
+	context_wait(app->spare_news, -1);
+	pthread_mutex_lock(&app->lock);
+	if (!app->spare_waits)
+		ret = -EAGAIN;
+	pthread_mutex_unlock(&app->lock);
 	return ret;
 }
 
@@ -623,8 +635,11 @@ static int check_order(struct app *app, struct error *err)
 /* There is no thread to be had for what was to run, so the app has to end. */
 static void starving(void *arg, const struct error *err)
 {
-	report_error(arg, NULL, err->origin, err);
-	app_stop(arg);
+	struct app *app = arg;
+
+	report_error(app, NULL, err->origin, err);
+	app_stop(app);
+	context_cancel(app->spare_news, NULL);
 }
 
 static int init(struct app *app, struct error *err)
@@ -645,6 +660,9 @@ static int init(struct app *app, struct error *err)
 		ret = make_contexts(app);
 	if (ret)
 		return ret;
+	app->spare_news = context_with_cancel(NULL);
+	if (!app->spare_news)
+		return -errno;
 	app->group = errgroup_new();
 	if (!app->group)
 		return -ENOMEM;
@@ -671,6 +689,7 @@ static void fini(struct app *app)
 	for (size_t i = 0; i < app->units.count; i++)
 		unit_release(app->units.all[i]);
 	context_free(&app->spare);
+	context_free(&app->spare_news);
 	context_free(&app->up);
 	context_free(&app->live);
 	context_free(&app->base);

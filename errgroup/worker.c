@@ -40,9 +40,11 @@
  * new work unless a worker is idle. For what was accepted already the watcher
  * keeps trying; after STARVED_TRIES in vain while nothing moved, the jobs are
  * told, so that their groups fail, which ends those that wait for the context,
- * and then the watcher takes one itself, the last thing that it can do for them.
+ * and what they do about it may be posted. After LAST_TRIES the watcher takes one
+ * itself, the last thing that it can do for them.
  * A later worker_list, or whoever returns from a job, sees to the next watcher.
- * worker_post cannot refuse; a timer tries again for it.
+ * worker_post cannot refuse; a timer tries again for it. What was posted comes
+ * first, since it ends what others do, and so makes room.
  *
  * No job is lost: `listed` is set with both locks held, and unset with both
  * held and the queue empty, and who pushes has seen it set in the same hold of
@@ -81,6 +83,7 @@ enum {
 	STALE_NS = 1000000, /* without a job taken: more threads */
 	GROW_MAX = 64, /* threads at a time */
 	STARVED_TRIES = 20, /* to make a thread, one in STALE_NS */
+	LAST_TRIES = 200, /* and then the watcher itself has to do */
 	RETRY_MS = 10 /* to make a thread for what was posted */
 };
 
@@ -296,7 +299,7 @@ static struct job *take(struct worker_queue *queue)
 {
 	struct job *job = worker_pop(queue);
 
-	if (TAILQ_NEXT(queue, link)) {
+	if (queue != &pool.posted && TAILQ_NEXT(queue, link)) {
 		TAILQ_REMOVE(&pool.queues, queue, link);
 		TAILQ_INSERT_TAIL(&pool.queues, queue, link);
 	}
@@ -534,10 +537,12 @@ static bool succeeded(struct worker *self, int64_t now_ns)
 	if (!ret || pool.watcher)
 		return true;
 	pool.watcher = self;
-	if (++pool.tries < STARVED_TRIES)
+	if (++pool.tries == STARVED_TRIES)
+		while (tell_starving(ret))
+			;
+	if (pool.tries < LAST_TRIES)
 		return false;
-	while (tell_starving(ret))
-		;
+	pool.tries = 0;
 	pool.watcher = NULL;
 	return true;
 }
@@ -774,7 +779,7 @@ void worker_post_all(struct job_list *jobs)
 	TAILQ_CONCAT(&queue->jobs, jobs, link);
 	if (!queue->listed && queue->count) {
 		queue->listed = true;
-		TAILQ_INSERT_TAIL(&pool.queues, queue, link);
+		TAILQ_INSERT_HEAD(&pool.queues, queue, link);
 	}
 	lock_leave(&queue->lock);
 	if (appoint())
