@@ -271,7 +271,7 @@ struct app {
 	/* parent's values; plus the app; until the stop; the way up */
 	struct context *values, *base, *live, *up;
 	struct context *spare; /* a thread waits on it; NULL: no need yet */
-	struct context *spare_news; /* done when that thread does, or never will */
+	struct context *spare_news; /* done once it does, or never will */
 	bool spare_waits; /* guarded by lock */
 	struct step steps[STATES];
 	struct app_reload *reload; /* in the making */

@@ -13,17 +13,9 @@
  * word is a read-modify-write.
  */
 #include "errgroup/lock.h"
+#include "errgroup/pause.h"
 
 enum { SPINS = 100 };
-
-static void pause_briefly(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("isb");
-#endif
-}
 
 void lock_wait(struct lock *lock)
 {

@@ -69,6 +69,7 @@
 #include <unistd.h>
 
 #include "errgroup/clock.h"
+#include "errgroup/pause.h"
 #include "errgroup/thread.h"
 #include "errgroup/timer.h"
 #include "errgroup/worker.h"
@@ -133,15 +134,6 @@ static _Thread_local struct worker *this_worker;
 
 /* ---- waiting awake --------------------------------------------------------*/
 
-static inline void pause_a_moment(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 static void init_pool(void)
 {
 	cpu_set_t set;
@@ -168,7 +160,7 @@ bool spin_begin(struct spin *spin)
 
 bool spin_more(struct spin *spin)
 {
-	pause_a_moment();
+	pause_briefly();
 	return ++spin->pauses % 16 || clock_ns() < spin->end_ns;
 }
 
