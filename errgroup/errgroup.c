@@ -17,8 +17,9 @@
  * a group that is busy again at once lets go those who waited for the round
  * before. Waiters, and those that wait for a slot, do so awake for a moment,
  * and then asleep. While one is awake for a slot, none of the others is woken
- * for each slot that frees: the one awake takes it, and wakes another if it
- * leaves one. Now and then one is woken all the same, so that none starves.
+ * for each slot that frees: the one awake takes it. Another is woken at the
+ * pool's next look if one is left, and now and then all the same, so that none
+ * starves.
  *
  * No wake-up is lost: counts change, and `done` and `slot` are signalled, in
  * one hold of the lock. Lock order: the pool's, then the queue's; so nothing of
@@ -45,7 +46,7 @@ enum {
 	GROUP_MAGIC = 0x47727021,
 	NO_LIMIT = INT_MAX,
 	BATCH = 64, /* tasks in a row */
-	FAIR = 32, /* one in as many slots is for who sleeps */
+	FAIR = 1024, /* one in as many slots is for who sleeps */
 	BLOCK_MAX = 256 /* tasks */
 };
 
@@ -414,9 +415,13 @@ static int start(struct errgroup *g, const char *name, task_fn *fn, void *arg,
 	} else if (!ret) {
 		ret = -ENOMEM;
 	}
-	/* Another slot is another one's, who was not woken for it. */
-	if (g->sleeping && g->active < g->limit)
-		futex_ring(&g->slots, 1);
+	/* Another slot is another one's, who is woken if it is left for long. */
+	if (g->sleeping && g->active < g->limit) {
+		if (task)
+			g->queue.overdue = &g->slots;
+		else
+			futex_ring(&g->slots, 1);
+	}
 	unlock(g);
 	return ret;
 }

@@ -17,12 +17,13 @@
  * So whatever the running jobs do, somebody looks at those that are queued. At
  * a look it takes one at once if fewer workers are active than there are
  * processors, and either somebody is in a hurry, or none of the queue's jobs
- * was taken since the last look: what moves by itself, say since the waiting
- * thread runs it, is left alone, as it is done by then, and would be slower
- * on two processors. With as many active as there are processors it does so
- * once the queue has been still for STALE_NS, for one job; and those that have
- * used no processor time meanwhile block, and are active no more until their
- * next job. If there were such, twice as many jobs as the last time are taken.
+ * was taken for STILL_NS: what moves by itself, say since the waiting thread
+ * runs it, is left alone, as it is done by then, and would be slower on two
+ * processors; and so is what was queued just now, by who may be about to wait.
+ * With as many active as there are processors it does so once the queue has been
+ * still for STALE_NS, for one job; and those that have used no processor time
+ * meanwhile block, and are active no more until their next job. If there were
+ * such, twice as many jobs as the last time are taken.
  * A worker that is known to block (worker_block) is not active. So threads grow
  * with the number of tasks that block, as fast as they can be made if that is
  * known, and a pool whose threads mostly block is as quick as an idle one.
@@ -78,6 +79,7 @@ enum {
 	IDLE_S = 5, /* a worker unused for as long leaves */
 	SPIN_NS = 10000, /* about what it costs to sleep and be woken */
 	LOOK_NS = 1000, /* between looks of a watcher that is awake */
+	STILL_NS = 5000, /* without a job taken: it does not move by itself */
 	TICK_NS = 50000, /* between those of one that sleeps */
 	LINGER_PAUSES = 4,
 	QUIET_LOOKS = 20, /* asleep, after which there is nothing to watch */
@@ -344,10 +346,12 @@ static void look_at(struct worker_queue *queue, struct view *view,
 		return;
 	}
 	view->count += queue->count;
-	queue->may_be_taken = !moved || queue->wanted || pool.hurry > 0;
-	view->eligible |= queue->may_be_taken;
 	if (moved || !queue->still_since_ns)
 		queue->still_since_ns = moved ? 0 : now_ns;
+	queue->may_be_taken = queue->wanted || pool.hurry > 0 ||
+			      (queue->still_since_ns &&
+				  now_ns - queue->still_since_ns >= STILL_NS);
+	view->eligible |= queue->may_be_taken;
 	if (queue->still_since_ns &&
 	    queue->still_since_ns < view->still_since_ns)
 		view->still_since_ns = queue->still_since_ns;
