@@ -383,6 +383,20 @@ static void wait_for_slot(struct errgroup *g)
 }
 
 /*
+ * With the lock held, by a goer that goes on: a slot that it leaves is another
+ * one's, who was not woken while this one was awake.
+ */
+static void leave_slots(struct errgroup *g)
+{
+	if (!g->sleeping || g->active >= g->limit)
+		return;
+	if (g->queue.listed)
+		g->queue.overdue = &g->slots;
+	else
+		futex_ring(&g->slots, 1);
+}
+
+/*
  * Queues a task, once there is a slot and somebody who looks after the queue.
  * Both may be gone again when the other one has come.
  */
@@ -415,13 +429,7 @@ static int start(struct errgroup *g, const char *name, task_fn *fn, void *arg,
 	} else if (!ret) {
 		ret = -ENOMEM;
 	}
-	/* Another slot is another one's, who is woken if it is left for long. */
-	if (g->sleeping && g->active < g->limit) {
-		if (task)
-			g->queue.overdue = &g->slots;
-		else
-			futex_ring(&g->slots, 1);
-	}
+	leave_slots(g);
 	unlock(g);
 	return ret;
 }
@@ -475,6 +483,7 @@ int errgroup_go_after(struct errgroup *g, struct context *when,
 	task = new_task(g, name, fn, arg);
 	if (task)
 		add_active(g, 1);
+	leave_slots(g);
 	unlock(g);
 	if (task) {
 		task->job.run = run_parked;
