@@ -36,6 +36,7 @@ INCLUDES := $(addprefix $(BUILD)/include/cratos/,$(notdir $(HEADERS)))
 SYSCALLS := $(BUILD)/gen/app/syscalls.h
 
 STATIC := $(BUILD)/libcratos.a
+SECTIONS := text rodata data bss tdata tbss
 SHARED := $(BUILD)/libcratos.so.$(SOVERSION)
 PROGRAMS := $(BUILD)/cratos $(BUILD)/echod
 
@@ -45,7 +46,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2
 CPPFLAGS_ALL = -D_GNU_SOURCE -DCRATOS_VERSION='"$(VERSION)"' \
 	-I$(BUILD)/include -I$(BUILD)/gen -I. $(CPPFLAGS)
-CFLAGS_ALL = -std=c11 -fPIC -pthread -ffunction-sections $(WARNINGS) \
+CFLAGS_ALL = -std=c11 -fPIC -pthread -ffunction-sections -fdata-sections $(WARNINGS) \
 	$(if $(WERROR),-Werror) $(SANITIZERS) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(SANITIZERS) $(LDFLAGS)
 # The static library is one object: what a program does not use stays out.
@@ -86,9 +87,11 @@ $(SYSCALLS): Makefile
 $(call obj,app/where.c): $(SYSCALLS)
 
 # One object in which only the exported names are global, as in the shared one.
+# Sections of one name, those of static functions in two files, stay apart: else
+# a program that uses one of them would get both, and all that they use.
 $(STATIC): $(LIB_OBJ) app/libcratos.map
 	@sed -n 's/^\t\([a-z_]*\);$$/\1/p' app/libcratos.map >$(BUILD)/exports
-	$(LD) -r -o $(BUILD)/libcratos.o $(LIB_OBJ)
+	$(LD) -r $(SECTIONS:%='--unique=.%.*') -o $(BUILD)/libcratos.o $(LIB_OBJ)
 	$(OBJCOPY) --keep-global-symbols=$(BUILD)/exports $(BUILD)/libcratos.o
 	@rm -f $@
 	$(AR) rcs $@ $(BUILD)/libcratos.o
