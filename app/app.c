@@ -141,6 +141,7 @@ struct app *app_new(const struct app_options *options)
 	pthread_mutex_init(&app->lock, NULL);
 	STAILQ_INIT(&app->mail);
 	STAILQ_INIT(&app->due);
+	TAILQ_INIT(&app->turns);
 	app->ready_fds[0] = app->ready_fds[1] = -1;
 	app->exit_status = APP_EXIT_FAILED;
 	app->status.since_ms = clock_ms();

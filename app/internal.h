@@ -55,6 +55,7 @@
 #include "app/loop.h"
 #include "app/outlet.h"
 #include "app/signals.h"
+#include "errgroup/worker.h"
 #include "server/host.h"
 
 enum {
@@ -78,6 +79,7 @@ enum {
 	REPORT_PLACE = 162,
 	RELOAD_PLACE = 112,
 	STEP_TRY = 160,
+	TURNS_MAX = 64, /* stop tasks that are posted at a time */
 	REPEAT_MS = 200, /* a second signal forces no sooner after the first */
 	EXIT_STUCK = 124 /* as timeout(1) */
 };
@@ -120,8 +122,8 @@ struct unit_run {
 	int64_t stop_deadline_ms; /* when it is late; the loop writes it */
 	/* the loop's again */
 	int64_t launch_ms, start_deadline_ms, ready_ms, stop_ms;
-	/* start's; what stop's is made from; the stop task is parked on turn */
-	struct context *ctx, *host_ctx, *turn;
+	/* start's; the stop task is parked on turn */
+	struct context *ctx, *turn;
 };
 
 /* What a unit keeps an error of. */
@@ -263,6 +265,8 @@ struct app {
 	/* How many are ready or lost, and of how many nothing runs. */
 	size_t settled_count, down_count;
 	struct unit_list due;
+	struct job_list turns; /* stop tasks that are yet to be posted */
+	unsigned turn_count;
 	unsigned wave;
 	struct signals *signals; /* of app_run's frame */
 	struct loop loop;
@@ -392,6 +396,8 @@ void unit_end(struct unit *unit);
 void unit_lose(struct unit *unit);
 /* The same of one that does not come back: the app goes on without it now. */
 void unit_give_up(struct unit *unit);
+/* Before the loop waits: those whose turn it is to stop do so. */
+void unit_post_turns(struct app *app);
 void unit_read_mail(struct unit *unit, unsigned mail);
 /* The next deadline of the unit after now, INT64_MAX if there is none. */
 int64_t unit_check_deadline(struct unit *unit, int64_t now_ms);

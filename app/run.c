@@ -720,6 +720,7 @@ static void run(struct app *app)
 			check_deadlines(app);
 		report_new_errors(app);
 		advance(app);
+		unit_post_turns(app);
 		if (app->state == APP_STATE_DONE || app->left_behind)
 			break;
 		loop_poll(&app->loop);

@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "app/internal.h"
+#include "errgroup/after.h"
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
 
@@ -39,7 +40,6 @@ static void apply(struct unit *unit, enum unit_event event);
 void unit_release(struct unit *unit)
 {
 	context_free(&unit->run.turn);
-	context_free(&unit->run.host_ctx);
 	context_free(&unit->run.ctx);
 }
 
@@ -194,10 +194,9 @@ static int call_stop(struct unit *unit)
 	pthread_mutex_lock(&unit->app->lock);
 	deadline_ms = unit->run.stop_deadline_ms;
 	pthread_mutex_unlock(&unit->app->lock);
-	/* Out of memory, the stop has to do without its deadline. */
-	ctx = run_deadline(unit->run.host_ctx, deadline_ms);
-	code =
-	    unit->server.stop(ctx ? ctx : unit->run.host_ctx, unit->server.arg);
+	/* Out of memory, the stop has to do with start's, which lives as long. */
+	ctx = context_detached(unit->run.ctx, deadline_ms);
+	code = unit->server.stop(ctx ? ctx : unit->run.ctx, unit->server.arg);
 	context_free(&ctx);
 	assert(code <= 0);
 	return code;
@@ -363,6 +362,14 @@ static void skip_stop(struct unit *unit)
 	pthread_mutex_unlock(&unit->app->lock);
 }
 
+void unit_post_turns(struct app *app)
+{
+	if (!app->turn_count)
+		return;
+	app->turn_count = 0;
+	worker_post_all(&app->turns); /* takes them off */
+}
+
 static void begin_stop(struct unit *unit)
 {
 	unit->run.stop_called = true;
@@ -372,7 +379,9 @@ static void begin_stop(struct unit *unit)
 	else
 		skip_stop(unit);
 	if (unit->run.parked) {
-		context_cancel(unit->run.turn, NULL);
+		context_cancel_for_jobs(unit->run.turn, &unit->app->turns);
+		if (++unit->app->turn_count == TURNS_MAX)
+			unit_post_turns(unit->app);
 	} else {
 		if (unit->run.ctx)
 			context_cancel(unit->run.ctx, NULL);
@@ -547,14 +556,10 @@ static int prepare(struct unit *unit)
 		return -errno;
 	if (!unit->server.stop)
 		return 0;
-	run->host_ctx =
-	    context_with_value(app->base, &server_host_key, &unit->host);
-	if (!run->host_ctx)
-		return -errno;
 	ret = run_reserve_thread(app);
 	if (ret)
 		return ret;
-	run->turn = context_with_cancel(app->base);
+	run->turn = context_for_jobs(app->base);
 	if (!run->turn)
 		return -errno;
 	return errgroup_go_after(app->group, run->turn, unit->name, stop_task,

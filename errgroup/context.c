@@ -22,7 +22,8 @@
  * `given` of the context that was cancelled with one: an ancestor, or the
  * context itself, which is there for as long as its descendants are. `given` is
  * part of each context, since a cancel must not fail for want of memory; unless
- * it is used, it is never touched.
+ * it is used, it is never touched. A context that only parks jobs
+ * (context_for_jobs) is never given one, and ends where it would begin.
  *
  * An after is linked while its context is live, and posted by the walk; so it is
  * prevented if it is stopped, under the lock, before err is set, and not if it
@@ -91,7 +92,7 @@ struct context {
 	const void *key;
 	void *value;
 	int64_t deadline_ms;
-	bool has_deadline;
+	bool has_deadline, lean; /* lean: without given */
 	/* guarded by root->lock */
 	bool linked;
 	bool timed; /* its timer was armed */
@@ -104,7 +105,7 @@ struct context {
 	struct job_list afters;
 	struct timer timer;
 	const struct error *cause; /* constant once err is set */
-	struct error given;
+	struct error given; /* last: see lean */
 };
 
 static struct context background = {.magic = CONTEXT_MAGIC,
@@ -211,6 +212,7 @@ static void walk(struct context *ctx, int err, const struct error *given,
 	if (err_of(ctx))
 		return;
 	if (given) {
+		assert(!ctx->lean);
 		ctx->given = *given;
 		cause = &ctx->given;
 	}
@@ -275,6 +277,13 @@ void context_cancel(struct context *ctx, const struct error *cause)
 	end(ctx, -ECANCELED, cause);
 }
 
+void context_cancel_for_jobs(struct context *ctx, struct job_list *jobs)
+{
+	lock_tree(ctx);
+	walk(ctx, -ECANCELED, NULL, jobs);
+	unlock_tree(ctx);
+}
+
 static void deadline_passed(struct timer *timer)
 {
 	struct context *ctx =
@@ -312,13 +321,13 @@ void context_free(struct context **ctx)
 }
 
 /*
- * A live context that nobody knows yet; with root, the root of a new tree. Not
- * by calloc, which is slow, and would touch what is seldom used.
+ * A live context that nobody knows yet, in memory that was allocated for it;
+ * with root, the root of a new tree. Not by calloc, which is slow, and would
+ * touch what is seldom used.
  */
-static struct context *make(struct context *parent, bool root)
+static struct context *init(struct context *ctx, struct context *parent,
+    bool root)
 {
-	struct context *ctx = malloc(sizeof(*ctx));
-
 	if (!ctx)
 		return NULL;
 	if (!parent)
@@ -333,6 +342,7 @@ static struct context *make(struct context *parent, bool root)
 	ctx->value = NULL;
 	ctx->deadline_ms = root ? 0 : parent->deadline_ms;
 	ctx->has_deadline = !root && parent->has_deadline;
+	ctx->lean = false;
 	ctx->linked = false;
 	ctx->timed = false;
 	ctx->fd = NO_FD;
@@ -343,6 +353,11 @@ static struct context *make(struct context *parent, bool root)
 	TAILQ_INIT(&ctx->afters);
 	ctx->cause = NULL;
 	return ctx;
+}
+
+static struct context *make(struct context *parent, bool root)
+{
+	return init(malloc(sizeof(struct context)), parent, root);
 }
 
 /* Under the tree's lock: from here on an end of the parent finds ctx. */
@@ -379,6 +394,17 @@ struct context *context_with_cancel(struct context *parent)
 	struct context *ctx = make(parent, false);
 
 	return ctx ? link_up(ctx) : NULL;
+}
+
+struct context *context_for_jobs(struct context *parent)
+{
+	struct context *ctx =
+	    init(malloc(offsetof(struct context, given)), parent, false);
+
+	if (!ctx)
+		return NULL;
+	ctx->lean = true;
+	return link_up(ctx);
 }
 
 struct context *context_without_cancel(struct context *parent)
@@ -455,6 +481,28 @@ struct context *context_with_deadline(struct context *parent,
     int64_t deadline_ms)
 {
 	return make_deadline(parent, deadline_ms, clock_ms());
+}
+
+struct context *context_detached(struct context *parent, int64_t deadline_ms)
+{
+	struct context *ctx = context_without_cancel(parent);
+	int ret;
+
+	if (!ctx || deadline_ms == INT64_MAX)
+		return ctx;
+	ctx->has_deadline = true;
+	ctx->deadline_ms = deadline_ms;
+	lock_tree(ctx);
+	ret = arm_deadline(ctx);
+	unlock_tree(ctx);
+	if (ret) {
+		context_free(&ctx);
+		errno = -ret;
+		return NULL;
+	}
+	if (clock_ms() >= deadline_ms)
+		end(ctx, -ETIMEDOUT, NULL);
+	return ctx;
 }
 
 struct context *context_with_timeout(struct context *parent, int64_t timeout_ms)
