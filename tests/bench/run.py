@@ -55,14 +55,20 @@ def app_times(kind, count, bar):
 
 
 def app_go(kind, count, bar):
-    rows = app_times(kind, count, bar)
-    if (kind, count) == ("blocking", 10):
-        rows.append(Row("app of 10 blocking servers, memory", 2, "B", 0.25))
-    return app(kind, count, ["go/app", kind, str(count)], "Go", rows)
+    return app(kind, count, ["go/app", kind, str(count)], "Go",
+               app_times(kind, count, bar))
 
 
-def app_floor(count, rows):
-    return app("blocking", count, ["app_floor", str(count)], "threads", rows)
+def app_floor(count, bar):
+    return app("blocking", count, ["app_floor", str(count)], "threads",
+               app_times("blocking", count, bar))
+
+
+def app_memory(theirs, against, bar):
+    """Linked with the shared libc, as most are; see the Makefile."""
+    return Pair(["drive", "app_shared", "blocking", "10"],
+                ["drive"] + theirs, against, 5,
+                [Row("app of 10 blocking servers, memory", 2, "B", bar)])
 
 
 def all_pairs(steps_a_us):
@@ -95,10 +101,10 @@ def all_pairs(steps_a_us):
         app_go("hook", 10000, 0.50),
         app_go("blocking", 1, 0.80),
         app_go("blocking", 10, 0.80),
-        app_floor(10, [Row("app of 10 blocking servers, memory", 2, "B",
-                           1.5)]),
-        app_floor(100, app_times("blocking", 100, 1.15)),
-        app_floor(1000, app_times("blocking", 1000, 1.15)),
+        app_memory(["go/app", "blocking", "10"], "Go", 0.25),
+        app_memory(["app_floor_shared", "10"], "threads", 1.5),
+        app_floor(100, 1.15),
+        app_floor(1000, 1.15),
     ]
 
 
