@@ -15,6 +15,7 @@
 
 #include <cratos/context.h>
 
+#include "errgroup/after.h"
 #include "errgroup/clock.h"
 #include "tests/suite.h"
 
@@ -1256,6 +1257,59 @@ START_TEST(cancelling_a_without_cancel_context_ends_what_descends_from_it)
 }
 END_TEST
 
+/* What a server's stop gets: A5. */
+START_TEST(a_detached_context_ends_with_its_deadline_only)
+{
+	int value = 7;
+	int64_t deadline_ms = clock_ms() + 20, is_ms;
+	struct context *parent = context_with_value(NULL, &key_a, &value);
+	struct context *ctx = context_detached(parent, deadline_ms);
+	struct context *live = context_detached(parent, INT64_MAX);
+	struct context *late = context_detached(parent, clock_ms());
+
+	assert_ended(late, -ETIMEDOUT);
+	context_cancel(parent, &cause_a);
+	context_free(&parent);
+	ck_assert_ptr_eq(context_value(ctx, &key_a), &value);
+	ck_assert(context_deadline(ctx, &is_ms) && is_ms == deadline_ms);
+	ck_assert_int_eq(context_wait(ctx, -1), -ETIMEDOUT);
+	ck_assert_int_ge(clock_ms(), deadline_ms);
+	assert_live(live);
+	ck_assert(!context_deadline(live, NULL));
+	context_free(&ctx);
+	context_free(&live);
+	context_free(&late);
+}
+END_TEST
+
+START_TEST(jobs_of_a_context_for_jobs_are_handed_over)
+{
+	struct context *parent = context_with_cancel(NULL);
+	struct context *a = context_for_jobs(parent);
+	struct context *b = context_for_jobs(parent);
+	struct job jobs[2] = {0};
+	struct job_list list = TAILQ_HEAD_INITIALIZER(list);
+
+	ck_assert_int_eq(context_after_job(a, &jobs[0]), 0);
+	ck_assert_int_eq(context_after_job(b, &jobs[1]), 0);
+	context_cancel_for_jobs(b, &list);
+	assert_ended(b, -ECANCELED);
+	assert_live(a);
+	context_cancel_for_jobs(a, &list);
+	context_cancel_for_jobs(a, &list);
+	ck_assert_ptr_eq(TAILQ_FIRST(&list), &jobs[1]);
+	ck_assert_ptr_eq(TAILQ_NEXT(&jobs[1], link), &jobs[0]);
+	ck_assert_ptr_null(TAILQ_NEXT(&jobs[0], link));
+	context_free(&b);
+	b = context_for_jobs(parent);
+	context_cancel(parent, &cause_a);
+	assert_cause(b, -ECANCELED, &cause_a);
+	context_free(&a);
+	context_free(&b);
+	context_free(&parent);
+}
+END_TEST
+
 /* ---- values -------------------------------------------------------------- */
 
 /* C16 */
@@ -2228,7 +2282,9 @@ static Suite *context_suite(void)
 	SUITE_ADD(suite, "without_cancel",
 	    without_cancel_has_the_values_and_none_of_the_ends,
 	    a_timeout_on_top_of_a_cancelled_parents_without_cancel_is_live,
-	    cancelling_a_without_cancel_context_ends_what_descends_from_it);
+	    cancelling_a_without_cancel_context_ends_what_descends_from_it,
+	    a_detached_context_ends_with_its_deadline_only,
+	    jobs_of_a_context_for_jobs_are_handed_over);
 	SUITE_ADD(suite, "values", the_nearest_value_wins,
 	    a_value_context_passes_cancellation_through);
 	SUITE_ADD(suite, "after", after_runs_once_on_a_thread_of_the_library,
