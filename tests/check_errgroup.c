@@ -890,6 +890,112 @@ START_TEST(all_who_wait_for_a_slot_get_one)
 }
 END_TEST
 
+struct handing {
+	struct errgroup *g;
+	struct context *end; /* of those that are parked */
+	struct event go_on; /* for those that are not */
+	struct event through;
+};
+
+struct comer {
+	pthread_t thread;
+	struct handing *all;
+	bool parks;
+	atomic_int tid;
+};
+
+static int hold_slot(struct context *ctx, void *arg)
+{
+	struct handing *all = arg;
+
+	(void)ctx;
+	event_wait(&all->go_on);
+	return 0;
+}
+
+static int come_and_hold(struct handing *all, bool parks)
+{
+	if (parks)
+		return errgroup_go_after(all->g, all->end, "parked", succeed,
+		    NULL);
+	return errgroup_go(all->g, hold_slot, all);
+}
+
+static void *come_main(void *arg)
+{
+	struct comer *self = arg;
+
+	self->tid = gettid();
+	come_and_hold(self->all, self->parks);
+	event_set(&self->all->through);
+	return NULL;
+}
+
+/* What takes no longer than that a thread is woken, and not always as long. */
+static void dawdle(int ns)
+{
+	struct timespec start, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec -
+		   start.tv_nsec <
+	       ns);
+}
+
+/*
+ * As many slots as there are goers, but for one, who comes when all others
+ * sleep, and just as all slots free. Nothing else moves until all are through.
+ */
+static void hand_on(int round)
+{
+	enum { SLEEPERS = 3 };
+	struct handing all = {.g = errgroup_new(),
+	    .end = context_with_cancel(NULL),
+	    .go_on = EVENT_INIT,
+	    .through = EVENT_INIT};
+	struct context *first = context_with_cancel(NULL);
+	struct comer comers[SLEEPERS];
+
+	ck_assert_int_eq(errgroup_set_limit(all.g, SLEEPERS + 1), 0);
+	for (int i = 0; i <= SLEEPERS; i++)
+		ck_assert_int_eq(errgroup_go_after(all.g, first, "first",
+				     succeed, NULL),
+		    0);
+	for (int i = 0; i < SLEEPERS; i++) {
+		struct comer *comer = &comers[i];
+		int tid;
+
+		*comer = (struct comer){.all = &all, .parks = (i + round) % 2};
+		pthread_create(&comer->thread, NULL, come_main, comer);
+		while (!(tid = comer->tid) || !event_thread_sleeps(&tid))
+			sched_yield();
+	}
+	context_cancel(first, NULL);
+	dawdle(round % 64 * 300);
+	ck_assert_int_eq(come_and_hold(&all, round % 4 < 3), 0);
+	ck_assert_msg(event_wait_count(&all.through, SLEEPERS),
+	    "round %d: %d of %d are through", round, all.through.count,
+	    SLEEPERS);
+	event_set(&all.go_on);
+	context_cancel(all.end, NULL);
+	for (int i = 0; i < SLEEPERS; i++)
+		pthread_join(comers[i].thread, NULL);
+	ck_assert_int_eq(errgroup_wait(all.g, NULL), 0);
+	errgroup_free(&all.g);
+	context_free(&first);
+	context_free(&all.end);
+}
+
+/* G8: a goer that finds two slots, and takes one, leaves nobody asleep. */
+START_TEST(no_goer_sleeps_while_another_leaves_a_slot_free)
+{
+	for (int round = 0; round < scale(1500); round++)
+		hand_on(round);
+}
+END_TEST
+
 /* G9, G18 */
 START_TEST(at_the_limit_try_go_is_false_and_runs_nothing)
 {
@@ -1878,6 +1984,7 @@ static void add_limits(Suite *suite)
 	    as_many_tasks_as_the_limit_run_at_the_same_time,
 	    at_the_limit_go_blocks_until_a_slot_is_free,
 	    all_who_wait_for_a_slot_get_one,
+	    no_goer_sleeps_while_another_leaves_a_slot_free,
 	    at_the_limit_try_go_is_false_and_runs_nothing);
 	SUITE_ADD(suite, "setting the limit",
 	    a_limit_of_zero_lets_nothing_start, a_negative_limit_is_none,
