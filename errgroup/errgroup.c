@@ -228,7 +228,7 @@ static void tell_goer(struct errgroup *g, const struct job *next)
 	worker_eager();
 	if (!g->sleeping)
 		return;
-	if (next && !TAILQ_EMPTY(&g->queue.jobs))
+	if (next && !TAILQ_EMPTY(&g->queue.jobs) && !worker_is_short())
 		g->queue.overdue = &g->slots;
 	else if (g->sleeping == g->queue.wanted || !(++g->freed % FAIR))
 		futex_ring(&g->slots, 1);
@@ -390,7 +390,7 @@ static void leave_slots(struct errgroup *g)
 {
 	if (!g->sleeping || g->active >= g->limit)
 		return;
-	if (g->queue.listed)
+	if (g->queue.listed && !worker_is_short())
 		g->queue.overdue = &g->slots;
 	else
 		futex_ring(&g->slots, 1);

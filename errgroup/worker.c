@@ -115,6 +115,8 @@ static struct {
 	LIST_HEAD(, worker) actives;
 	struct worker *watcher;
 	bool coming; /* a new thread that is to be the watcher */
+	bool unsure; /* whether it comes, and nobody tries again if not */
+	atomic_int tried; /* what those sleep on who have to know */
 	atomic_bool is_short; /* the last thread could not be made */
 	int64_t tried_ns; /* when one was to be made */
 	int tries; /* in vain, while jobs do not move */
@@ -253,9 +255,38 @@ static int appoint(void)
 		}
 		pool.coming = true;
 		ret = add_thread();
-		if (ret)
+		if (ret) {
 			pool.coming = false;
+			/* One that has come to rest meanwhile is as good. */
+			if (!LIST_EMPTY(&pool.idle))
+				ret = 0;
+		}
 	}
+	return ret;
+}
+
+/*
+ * The same, for who does not try again: so that nobody else relies on a thread
+ * that is not there in the end, others wait until it is known.
+ */
+static int appoint_once(void)
+{
+	int ret;
+
+	while (pool.unsure) {
+		int seen =
+		    atomic_load_explicit(&pool.tried, memory_order_relaxed);
+
+		lock_leave(&pool.lock);
+		futex_wait(&pool.tried, seen, NULL);
+		lock_take(&pool.lock);
+	}
+	if (pool.watcher || pool.coming || !LIST_EMPTY(&pool.idle))
+		return appoint();
+	pool.unsure = true;
+	ret = appoint();
+	pool.unsure = false;
+	futex_ring(&pool.tried, INT_MAX);
 	return ret;
 }
 
@@ -276,7 +307,7 @@ int worker_list(struct worker_queue *queue)
 	else
 		ret = 0;
 	if (!ret)
-		ret = appoint();
+		ret = appoint_once();
 	lock_take(&queue->lock);
 	if (!ret && !queue->listed) {
 		queue->listed = true;
