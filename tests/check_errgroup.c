@@ -810,6 +810,7 @@ struct goer {
 	struct event began, ran;
 	struct block *work;
 	int tid;
+	atomic_bool through;
 	/* handed back */
 	int ret, ended_before;
 };
@@ -823,6 +824,7 @@ static void *go_main(void *arg)
 	self->ret = errgroup_go(self->g, set_event, &self->ran);
 	if (self->work)
 		self->ended_before = self->work->ended;
+	self->through = true;
 	return NULL;
 }
 
@@ -1921,6 +1923,135 @@ START_TEST(a_task_that_cannot_start_cancels_those_that_run)
 }
 END_TEST
 
+struct meanwhile {
+	struct event failing, go_on;
+};
+
+static void fail_late(void *arg)
+{
+	struct meanwhile *self = arg;
+
+	event_set(&self->failing);
+	event_wait(&self->go_on);
+}
+
+static bool goer_is_through(void *goer)
+{
+	return ((struct goer *)goer)->through;
+}
+
+static bool goer_is_through_or_sleeps(void *arg)
+{
+	struct goer *self = arg;
+
+	return self->through || event_thread_sleeps(&self->tid);
+}
+
+/*
+ * G15, G16: two groups at the same time, and the thread that both count on
+ * cannot be made, while (_i) a worker comes to rest.
+ */
+START_TEST(a_task_is_not_left_to_a_thread_that_never_came)
+{
+	struct errgroup *busy = errgroup_new();
+	struct meanwhile late = {EVENT_INIT, EVENT_INIT};
+	struct block work = BLOCK_INIT;
+	struct goer goers[2];
+
+	if (_i) {
+		ck_assert_int_eq(errgroup_go(busy, block, &work), 0);
+		ck_assert(event_wait(&work.began));
+	}
+	fault_nth(FAULT_THREAD, 1);
+	fault_on_failing(fail_late, &late);
+	for (int i = 0; i < 2; i++) {
+		goers[i] = (struct goer){.g = errgroup_new(),
+		    .began = EVENT_INIT,
+		    .ran = EVENT_INIT};
+		pthread_create(&goers[i].thread, NULL, go_main, &goers[i]);
+		if (i)
+			break;
+		ck_assert(event_wait(&late.failing));
+		event_set(&work.go_on);
+		if (_i)
+			ck_assert_int_eq(errgroup_wait(busy, NULL), 0);
+	}
+	ck_assert(event_wait(&goers[1].began));
+	ck_assert(event_poll(goer_is_through_or_sleeps, &goers[1]));
+	event_set(&late.go_on);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(goers[i].thread, NULL);
+		if (!goers[i].ret)
+			ck_assert(event_wait(&goers[i].ran));
+		ck_assert_int_eq(errgroup_wait(goers[i].g, NULL), goers[i].ret);
+		errgroup_free(&goers[i].g);
+	}
+	ck_assert_int_eq(goers[1].ret, 0);
+	fault_none();
+	errgroup_free(&busy);
+}
+END_TEST
+
+static int await_goer(struct context *ctx, void *arg)
+{
+	struct goer *goer = arg;
+
+	(void)ctx;
+	for (int i = 0; i < EVENT_PATIENCE_S * 1000 && !goer->through; i++)
+		nanosleep(&(struct timespec){0, 1000000}, NULL);
+	return goer->through ? 0 : -ETIMEDOUT;
+}
+
+/* While one thread is idle, and no other can be made: all three are queued. */
+static bool three_are_queued(struct errgroup *g, struct block *first,
+    struct goer *goer)
+{
+	struct event done = EVENT_INIT;
+	int queued = 0;
+
+	fault_none();
+	errgroup_go(g, set_event, &done);
+	ck_assert(event_wait(&done));
+	ck_assert_int_eq(errgroup_wait(g, NULL), 0);
+	fault_from(FAULT_THREAD, 1);
+	*first = (struct block)BLOCK_INIT;
+	goer->through = false;
+	queued += errgroup_try_go(g, block, first);
+	queued += errgroup_try_go(g, await_goer, goer);
+	queued += errgroup_try_go(g, succeed, NULL);
+	if (queued == 3)
+		return true;
+	event_set(&first->go_on);
+	goer->through = true;
+	ck_assert_int_eq(errgroup_wait(g, NULL), 0);
+	return false;
+}
+
+/*
+ * G8, G16: the only worker runs the tasks itself, and nobody looks at the queue
+ * any more; the second task waits for the goer, who has the first one's slot.
+ */
+START_TEST(a_free_slot_is_told_though_nobody_looks_at_the_queue)
+{
+	struct errgroup *g = errgroup_new();
+	struct goer goer = {.g = g, .began = EVENT_INIT, .ran = EVENT_INIT};
+	struct block first;
+
+	errgroup_set_limit(g, 3);
+	while (!three_are_queued(g, &first, &goer))
+		;
+	pthread_create(&goer.thread, NULL, go_main, &goer);
+	ck_assert(event_wait(&goer.began));
+	ck_assert(event_poll(event_thread_sleeps, &goer.tid));
+	event_set(&first.go_on);
+	ck_assert(event_poll(goer_is_through, &goer));
+	fault_none();
+	pthread_join(goer.thread, NULL);
+	ck_assert_int_ne(errgroup_wait(g, NULL), -ETIMEDOUT);
+	errgroup_free(&g);
+}
+END_TEST
+
 /* ---- programmer errors --------------------------------------------------- */
 
 /* C25 */
@@ -1961,6 +2092,7 @@ static void add_failures(Suite *suite)
 	    every_task_that_was_accepted_runs_though_threads_fail_at_random,
 	    tasks_that_get_no_thread_once_accepted_fail_the_group_and_run,
 	    one_thread_runs_all_if_no_other_can_be_made,
+	    a_free_slot_is_told_though_nobody_looks_at_the_queue,
 	    no_thread_is_needed_while_one_is_idle);
 	SUITE_ADD(suite, "groups that cannot be made",
 	    a_group_that_cannot_be_allocated_is_null_and_enomem);
@@ -1970,6 +2102,11 @@ static void add_failures(Suite *suite)
 	tcase_add_loop_test(tcase,
 	    a_task_that_cannot_be_parked_is_an_error_of_the_group, 0,
 	    FAULT_COUNT);
+
+	tcase = suite_case(suite, "threads that never came");
+	tcase_add_checked_fixture(tcase, suite_setup, suite_teardown);
+	tcase_add_loop_test(tcase,
+	    a_task_is_not_left_to_a_thread_that_never_came, 0, 2);
 
 	tcase = suite_case(suite, "programmer errors");
 	tcase_add_test_raise_signal(tcase,

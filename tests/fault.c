@@ -36,6 +36,9 @@ static struct {
 
 static atomic_long blocks;
 
+static void *on_failing_arg;
+static _Atomic(void (*)(void *arg)) on_failing;
+
 static void order(enum fault fault, int n, bool sticks)
 {
 	faults[fault].threshold = 0;
@@ -61,8 +64,15 @@ void fault_probability(enum fault fault, double probability, unsigned seed)
 	faults[fault].threshold = (unsigned)(probability * UINT32_MAX);
 }
 
+void fault_on_failing(void (*fn)(void *arg), void *arg)
+{
+	on_failing_arg = arg;
+	on_failing = fn;
+}
+
 void fault_none(void)
 {
+	on_failing = NULL;
 	for (int i = 0; i < FAULT_COUNT; i++) {
 		faults[i].countdown = 0;
 		faults[i].sticks = false;
@@ -117,7 +127,11 @@ static bool unlucky(enum fault fault)
 static bool fails(enum fault fault)
 {
 	if (counted_down(fault) || unlucky(fault)) {
+		void (*fn)(void *arg) = on_failing;
+
 		atomic_fetch_add(&faults[fault].failed, 1);
+		if (fn)
+			fn(on_failing_arg);
 		return true;
 	}
 	atomic_fetch_add(&faults[fault].succeeded, 1);

@@ -22,6 +22,12 @@ void fault_from(enum fault fault, int n);
 /* Each call fails with this probability; the same seed, the same sequence. */
 void fault_probability(enum fault fault, double probability, unsigned seed);
 
+/*
+ * Each call that is going to fail calls fn(arg) before; from now until
+ * fault_none.
+ */
+void fault_on_failing(void (*fn)(void *arg), void *arg);
+
 /* No call fails any more. */
 void fault_none(void);
 
