@@ -1,29 +1,45 @@
 /*
  * Groups of tasks.
  *
- * Design notes. The lock of a group's queue guards the group. A task is active
- * from the moment it is queued until it has returned and its error, if any, was
- * recorded and has cancelled the context (G3): only then does the count go down,
- * so wait cannot return before (G5), and when it returns the slot is free (G12).
- * The count's way down is the last that a task does to its group; the group may
- * be freed once the lock is let go.
+ * Design notes. `started` and `ended` count tasks, ever; the difference is
+ * active. A task is started, under the lock, before it can be taken, and ended
+ * when it has returned and its error, if any, was recorded and has cancelled
+ * the context (G3): so wait cannot return before (G5), and when it returns the
+ * slot is free (G12). Tasks are pushed under the lock and taken without (see
+ * tasks.c); without a limit, a thread that runs several tells the end of all
+ * that it has run when it finds no more, since nobody waits for less.
+ *
+ * Whoever runs tasks of a group visits it, or waits for it, or holds it for a
+ * parked task; errgroup_free waits for the visitors to leave. So the end of a
+ * task need not be the last that its thread does to the group: a worker that
+ * has found no more stays for a moment, awake. At a limit the next task is
+ * likely to come at once, and to go back to the pool would cost ten times as
+ * much as a task. Without, what comes is left alone for STILL_NS, since who
+ * has pushed it may be about to wait, and would run it himself.
  *
  * A thread that waits for the group takes from the queue what no other has
- * taken, and runs it: the task would have to be waited for anyhow. A worker
- * that has ended a task takes the next one in the same hold of the lock, but
- * after BATCH goes back to the pool, for other groups.
+ * taken, and runs it: the task would have to be waited for anyhow. It waits
+ * for all to have ended at once, or for `idle_at`, as many had ended at once
+ * before another one was started, to reach the number that was started when it
+ * came; so a group that is busy again at once lets go those who waited for the
+ * tasks before. `ended` is read before `started`: both grow, so if they are
+ * equal, all had ended at the time of the second read.
  *
- * A waiter waits for the count to be 0 or for `rounds` to have moved, so that
- * a group that is busy again at once lets go those who waited for the round
- * before. Waiters, and those that wait for a slot, do so awake for a moment,
- * and then asleep. While one is awake for a slot, none of the others is woken
- * for each slot that frees: the one awake takes it. Another is woken at the
- * pool's next look if one is left, and now and then all the same, so that none
- * starves.
+ * Waiters, and goers (those that wait for a slot), wait awake for a moment, and
+ * then asleep. While a goer is awake, none of the others is woken for each slot
+ * that frees: the one awake takes it. Whoever goes on and leaves a slot behind
+ * hands it on to one that sleeps, at the pool's next look if more may come from
+ * here at once; and now and then one is woken all the same, so none starves.
  *
- * No wake-up is lost: counts change, and `done` and `slot` are signalled, in
- * one hold of the lock. Lock order: the pool's, then the queue's; so nothing of
- * the pool is called with the queue's lock held but what says so.
+ * No wake-up is lost: who sleeps says so (`asleep`, `waiting`) before he looks
+ * for the last time, and who ends a task looks for sleepers after it has ended;
+ * all sequentially consistent. `asleep` goes down only under the lock, by who
+ * wakes; how many were told is counted, so that who wakes for another reason
+ * sleeps on. What they sleep on is read before the last look, or under the lock
+ * that is needed to change it. tests/model/group.pml is a model of this.
+ *
+ * Lock order: the pool's, then the queue's; so nothing of the pool is called
+ * with the queue's lock held but what says so.
  */
 #include <assert.h>
 #include <errno.h>
@@ -45,64 +61,76 @@
 enum {
 	GROUP_MAGIC = 0x47727021,
 	NO_LIMIT = INT_MAX,
-	BATCH = 64, /* tasks in a row */
+	BATCH = 64, /* tasks in a row, before others get a look */
 	FAIR = 1024, /* one in as many slots is for who sleeps */
-	BLOCK_MAX = 256 /* tasks */
+	STILL_NS = 5000, /* a task not taken for as long has nobody to run it */
+	BLOCK_MAX = 64 /* parked tasks */
 };
 
-struct task {
+/* A task that is not queued, but waits for a context. */
+struct parked {
 	struct job job;
 	struct errgroup *group;
-	task_fn *fn;
-	void *arg;
-	char name[sizeof(((struct error *)0)->origin)];
+	struct task task;
 };
 
-/* Memory for tasks, until the group is freed; each is larger than the last. */
+/* Memory for them, until the group is freed; each is larger than the last. */
 struct block {
 	struct block *next;
 	int count;
-	struct task tasks[];
+	struct parked parked[];
 };
 
 struct errgroup {
-	unsigned magic;
-	struct context *ctx; /* NULL for a plain group */
-	struct worker_queue queue; /* its lock guards what follows */
-	int limit;
-	atomic_int active; /* may be looked at without the lock */
-	int sleeping; /* goers that sleep, of those of queue.wanted */
-	unsigned freed; /* slots, ever */
-	int waiting; /* waiters that sleep */
-	bool failed;
+	struct worker_queue queue; /* its lock guards what goers change */
+	alignas(LINE) _Atomic uint64_t started; /* tasks, ever */
+	_Atomic uint64_t idle_at; /* as many had all ended at some time */
+	alignas(LINE) _Atomic uint64_t ended; /* of those that were started */
+	atomic_int asleep; /* goers, of those of queue.wanted, not told */
+	atomic_int waiting; /* waiters that sleep */
 	atomic_int rounds, slots; /* what they sleep on */
+	/* what changes rarely */
+	alignas(LINE) atomic_int limit;
+	int told; /* goers that sleep, or wake up just now */
+	unsigned magic;
+	atomic_bool failed;
+	struct context *ctx; /* NULL for a plain group */
 	void (*starving)(void *arg, const struct error *err);
 	void *starving_arg;
-	struct job_list spare; /* tasks to be used again, of the blocks */
+	struct job_list
+	    spare; /* parked tasks to be used again, of the blocks */
 	struct block *blocks;
+	void *base; /* of the group, as malloc has given it */
 	struct error err;
 };
 
+static const struct worker_queue_type queue_type;
+
 struct errgroup *errgroup_new(void)
 {
-	struct errgroup *g = malloc(sizeof(*g));
+	void *base = malloc(sizeof(struct errgroup) + LINE);
+	struct errgroup *g;
 
-	if (!g)
+	if (!base)
 		return NULL;
-	g->magic = GROUP_MAGIC;
-	g->ctx = NULL;
-	worker_queue_init(&g->queue);
-	g->limit = NO_LIMIT;
-	atomic_init(&g->active, 0);
-	g->sleeping = 0;
-	g->freed = 0;
-	g->waiting = 0;
+	g = tasks_line(base);
+	worker_queue_init(&g->queue, &queue_type);
+	atomic_init(&g->started, 0);
+	atomic_init(&g->idle_at, 0);
+	atomic_init(&g->ended, 0);
+	atomic_init(&g->asleep, 0);
+	atomic_init(&g->waiting, 0);
 	atomic_init(&g->rounds, 0);
 	atomic_init(&g->slots, 0);
-	g->failed = false;
+	atomic_init(&g->limit, NO_LIMIT);
+	g->told = 0;
+	g->magic = GROUP_MAGIC;
+	atomic_init(&g->failed, false);
+	g->ctx = NULL;
 	g->starving = NULL;
 	TAILQ_INIT(&g->spare);
 	g->blocks = NULL;
+	g->base = base;
 	return g;
 }
 
@@ -134,16 +162,25 @@ static void unlock(struct errgroup *g)
 	lock_leave(&g->queue.lock);
 }
 
-/* With the lock held, which it lets go meanwhile: sleeps until word changes. */
-static void sleep_on(struct errgroup *g, atomic_int *word)
+/* Reads ended first: 0 means that none was, at some time after the call. */
+static uint64_t active(struct errgroup *g)
 {
-	int seen = atomic_load_explicit(word, memory_order_relaxed);
+	uint64_t ended = atomic_load(&g->ended);
 
-	unlock(g);
+	return atomic_load(&g->started) - ended;
+}
+
+static bool is_full(struct errgroup *g)
+{
+	return active(g) >=
+	       (uint64_t)atomic_load_explicit(&g->limit, memory_order_relaxed);
+}
+
+static void sleep_on(atomic_int *word, int seen)
+{
 	worker_block();
 	futex_wait(word, seen, NULL);
 	worker_unblock();
-	lock(g);
 }
 
 void errgroup_free(struct errgroup **g)
@@ -154,16 +191,15 @@ void errgroup_free(struct errgroup **g)
 	if (!old)
 		return;
 	*g = NULL;
-	assert(old->magic == GROUP_MAGIC);
+	assert(old->magic == GROUP_MAGIC && !active(old));
 	context_free(&old->ctx);
 	worker_queue_fini(&old->queue);
-	assert(!old->active);
 	while ((block = old->blocks)) {
 		old->blocks = block->next;
 		free(block);
 	}
 	old->magic = 0;
-	free(old);
+	free(old->base);
 }
 
 int errgroup_set_limit(struct errgroup *g, int n)
@@ -171,12 +207,15 @@ int errgroup_set_limit(struct errgroup *g, int n)
 	int ret = 0;
 
 	lock(g);
-	if (g->active) {
-		ret = error_set(-EBUSY, "cannot set the limit: %d tasks active",
-		    g->active);
+	if (active(g)) {
+		ret =
+		    error_set(-EBUSY, "cannot set the limit: tasks are active");
 	} else {
 		g->limit = n < 0 ? NO_LIMIT : n;
-		futex_ring(&g->slots, INT_MAX);
+		if (g->asleep) {
+			g->told += atomic_exchange(&g->asleep, 0);
+			futex_ring(&g->slots, INT_MAX);
+		}
 	}
 	unlock(g);
 	return ret;
@@ -190,12 +229,17 @@ static void fail(struct errgroup *g, const struct error *err)
 	lock(g);
 	first = !g->failed;
 	if (first) {
-		g->failed = true;
 		g->err = *err;
+		g->failed = true;
 	}
 	unlock(g);
 	if (first && g->ctx)
 		context_cancel(g->ctx, err);
+}
+
+static const char *name_of(const struct task *task)
+{
+	return task->name ? task->name : task->text;
 }
 
 /* A task that was not started, or not in time, is the group's error. */
@@ -210,58 +254,60 @@ static struct error not_started(struct errgroup *g, const char *name, int code)
 	return err;
 }
 
-/* With the lock held. */
-static void add_active(struct errgroup *g, int n)
-{
-	atomic_store_explicit(&g->active,
-	    atomic_load_explicit(&g->active, memory_order_relaxed) + n,
-	    memory_order_relaxed);
-}
-
 /*
- * With the lock held: a slot is free. While more tasks are queued, and the one
- * to be taken next may be over in no time, too, the goer is not woken for each:
- * but at the latest when the pool looks at the queue.
+ * With the lock held: a task is active. If none was, those who wait need not
+ * wait for this one.
  */
-static void tell_goer(struct errgroup *g, const struct job *next)
+static void begin(struct errgroup *g)
 {
-	worker_eager();
-	if (!g->sleeping)
-		return;
-	if (next && !TAILQ_EMPTY(&g->queue.jobs) && !worker_is_short())
-		g->queue.overdue = &g->slots;
-	else if (g->sleeping == g->queue.wanted || !(++g->freed % FAIR))
-		futex_ring(&g->slots, 1);
-}
+	uint64_t started =
+	    atomic_load_explicit(&g->started, memory_order_relaxed);
 
-/*
- * With the lock held: the task's last touch of its group, but for the next one
- * that the caller takes at once.
- */
-static struct task *leave(struct errgroup *g, struct task *task, bool take_next)
-{
-	struct job *next = take_next ? worker_pop(&g->queue) : NULL;
-
-	add_active(g, -1);
-	if (task)
-		TAILQ_INSERT_HEAD(&g->spare, &task->job, link);
-	if (g->queue.wanted)
-		tell_goer(g, next);
-	if (!g->active) {
-		atomic_fetch_add_explicit(&g->rounds, 1, memory_order_relaxed);
-		if (g->waiting)
-			futex_wake_all(&g->rounds);
+	if (started && started == atomic_load(&g->ended)) {
+		atomic_exchange(&g->idle_at, started);
+		if (atomic_load(&g->waiting))
+			futex_ring(&g->rounds, INT_MAX);
 	}
-	return (struct task *)next;
+	atomic_store_explicit(&g->started, started + 1, memory_order_release);
+}
+
+/* With the lock held: a goer that sleeps, if there is one, has a slot. */
+static void tell_goer(struct errgroup *g)
+{
+	if (!g->asleep || is_full(g))
+		return;
+	g->asleep--;
+	g->told++;
+	futex_ring(&g->slots, 1);
+}
+
+/*
+ * Tasks have ended, by a visitor or a waiter. While one of the goers is awake, it
+ * takes the slot.
+ */
+static void end(struct errgroup *g, int count)
+{
+	uint64_t ended =
+	    atomic_fetch_add(&g->ended, (uint64_t)count) + (uint64_t)count;
+	int asleep;
+
+	asleep = atomic_load(&g->asleep);
+	if (asleep && (asleep == atomic_load(&g->queue.wanted) ||
+			  !(tasks_taken(&g->queue.tasks) % FAIR))) {
+		lock(g);
+		tell_goer(g);
+		unlock(g);
+	}
+	if (ended == atomic_load(&g->started) && atomic_load(&g->waiting))
+		futex_ring(&g->rounds, INT_MAX);
 }
 
 /*
  * The thread's last error is the outer task's when a waiting thread runs this
  * one, so it is put back.
  */
-static void run(struct task *task)
+static void run(struct errgroup *g, const struct task *task)
 {
-	struct errgroup *g = task->group;
 	int outer_code = error_thread.code, ret;
 	struct error outer, err;
 
@@ -272,7 +318,7 @@ static void run(struct task *task)
 	assert(ret <= 0);
 	if (ret) {
 		err = error_of(ret);
-		error_origin(&err, task->name);
+		error_origin(&err, name_of(task));
 		fail(g, &err);
 	}
 	if (outer_code)
@@ -281,16 +327,59 @@ static void run(struct task *task)
 		error_thread.code = 0;
 }
 
-static void run_job(struct job *job)
+/*
+ * For a worker that has found no task more, as a visitor: waits awake for one
+ * that nobody else runs; false if there is none. At a limit it is likely to
+ * come at once.
+ */
+static bool stay(struct errgroup *g)
 {
-	struct task *task = (struct task *)job;
-	struct errgroup *g = task->group;
+	struct tasks *tasks = &g->queue.tasks;
+	bool is_limited = g->limit != NO_LIMIT, found = false;
+	int64_t still_since_ns = 0;
+	uint64_t taken = 0;
+	struct spin spin;
 
-	for (int left = BATCH; task; left--) {
-		run(task);
-		lock(g);
-		task = leave(g, task, left > 1);
-		unlock(g);
+	if (!spin_begin(&spin))
+		return false;
+	while (!found && !worker_queue_ends(&g->queue) && spin_more(&spin)) {
+		if (!tasks_any(tasks))
+			continue;
+		if (taken != tasks_taken(tasks) || !still_since_ns) {
+			taken = tasks_taken(tasks);
+			still_since_ns = spin.now_ns;
+		}
+		found = is_limited || spin.now_ns - still_since_ns >= STILL_NS;
+	}
+	spin_end(&spin);
+	return found;
+}
+
+/* Runs tasks that are queued, from a first one on. */
+static void run_queue(struct worker_queue *queue, struct task *task)
+{
+	struct errgroup *g = (struct errgroup *)queue;
+	bool found = true;
+	int ended = 0;
+
+	for (int n = 1; found; n++) {
+		bool is_batch = n % BATCH == 0;
+
+		run(g, task);
+		ended++;
+		if (is_batch || g->limit != NO_LIMIT) {
+			end(g, ended);
+			ended = 0;
+		}
+		if (is_batch && worker_has_others())
+			return;
+		found = tasks_take(&queue->tasks, task);
+		if (found)
+			continue;
+		if (ended)
+			end(g, ended);
+		ended = 0;
+		found = stay(g) && tasks_take(&queue->tasks, task);
 	}
 }
 
@@ -303,105 +392,108 @@ void errgroup_on_starving(struct errgroup *g,
 	unlock(g);
 }
 
-static void job_starved(struct job *job, int code)
+static void queue_starved(struct worker_queue *queue, int code)
 {
-	struct task *task = (struct task *)job;
-	struct errgroup *g = task->group;
-	struct error err = not_started(g, task->name, code);
+	struct errgroup *g = (struct errgroup *)queue;
+	struct task task;
+	struct error err;
+	bool is_there;
 
+	lock(g);
+	is_there = tasks_peek(&queue->tasks, &task);
+	unlock(g);
+	if (!is_there)
+		return;
+	err = not_started(g, name_of(&task), code);
 	if (g->starving)
 		g->starving(g->starving_arg, &err);
 }
 
-/* With the lock held. */
-static bool add_block(struct errgroup *g)
+static void queue_overdue(struct worker_queue *queue)
 {
-	int count = !g->blocks			       ? 1
-		    : 4 * g->blocks->count < BLOCK_MAX ? 4 * g->blocks->count
-						       : BLOCK_MAX;
-	struct block *block =
-	    malloc(sizeof(*block) + (size_t)count * sizeof(block->tasks[0]));
-
-	if (!block)
-		return false;
-	block->count = count;
-	block->next = g->blocks;
-	g->blocks = block;
-	for (int i = 0; i < count; i++)
-		TAILQ_INSERT_TAIL(&g->spare, &block->tasks[i].job, link);
-	return true;
+	tell_goer((struct errgroup *)queue);
 }
 
-/* With the lock held. */
-static struct task *new_task(struct errgroup *g, const char *name, task_fn *fn,
+static const struct worker_queue_type queue_type = {.run = run_queue,
+    .starved = queue_starved,
+    .overdue = queue_overdue};
+
+static void fill(struct task *task, const char *name, bool copy, task_fn *fn,
     void *arg)
 {
-	struct task *task;
 	size_t length;
 
-	if (TAILQ_EMPTY(&g->spare) && !add_block(g))
-		return NULL;
-	task = (struct task *)TAILQ_FIRST(&g->spare);
-	TAILQ_REMOVE(&g->spare, &task->job, link);
-	if (!name)
-		name = "task";
-	length = strnlen(name, sizeof(task->name) - 1);
-	memcpy(task->name, name, length);
-	task->name[length] = '\0';
-	task->job.run = run_job;
-	task->job.starved = job_starved;
-	task->group = g;
 	task->fn = fn;
 	task->arg = arg;
-	return task;
+	task->name = name;
+	if (!copy || !name)
+		return;
+	length = strnlen(name, sizeof(task->text) - 1);
+	memcpy(task->text, name, length);
+	task->text[length] = '\0';
+	task->name = NULL;
 }
 
-/* With the lock held: waits for a slot, awake for a moment. */
+/* With the lock held, until a goer that is told to go on. */
+static void sleep_for_slot(struct errgroup *g)
+{
+	atomic_fetch_add(&g->asleep, 1);
+	if (!is_full(g)) {
+		g->asleep--;
+		return;
+	}
+	do {
+		int seen = atomic_load(&g->slots);
+
+		unlock(g);
+		sleep_on(&g->slots, seen);
+		lock(g);
+	} while (!g->told);
+	g->told--;
+}
+
+/* With the lock held: waits for a slot, awake for a moment if nobody else is. */
 static void wait_for_slot(struct errgroup *g)
 {
 	struct spin spin;
-	int limit;
 
-	g->queue.wanted++;
-	while (g->active >= (limit = g->limit)) {
-		if (g->queue.wanted - g->sleeping == 1 && spin_begin(&spin)) {
+	atomic_fetch_add(&g->queue.wanted, 1);
+	while (is_full(g)) {
+		if (g->queue.wanted - g->asleep == 1 && spin_begin(&spin)) {
 			unlock(g);
-			while (atomic_load_explicit(&g->active,
-				   memory_order_relaxed) >= limit &&
-			       spin_more(&spin))
+			while (is_full(g) && spin_more(&spin))
 				;
-			spin_end();
+			spin_end(&spin);
 			lock(g);
-			if (g->active < g->limit)
+			if (!is_full(g))
 				break;
 		}
-		g->sleeping++;
-		sleep_on(g, &g->slots);
-		g->sleeping--;
+		sleep_for_slot(g);
 	}
-	g->queue.wanted--;
+	atomic_fetch_sub(&g->queue.wanted, 1);
 }
 
 /*
  * With the lock held, by a goer that goes on: a slot that it leaves is another
- * one's, who was not woken while this one was awake.
+ * one's, who was not told of it while this one was awake. If more may come from
+ * here at once, that is soon enough when the pool looks.
  */
 static void leave_slots(struct errgroup *g)
 {
-	if (!g->sleeping || g->active >= g->limit)
+	if (!atomic_load(&g->asleep) || is_full(g))
 		return;
 	if (g->queue.listed && !worker_is_short())
-		g->queue.overdue = &g->slots;
+		g->queue.overdue = true;
 	else
-		futex_ring(&g->slots, 1);
+		tell_goer(g);
 }
 
 /*
  * Queues a task, once there is a slot and somebody who looks after the queue.
  * Both may be gone again when the other one has come.
  */
-static int start(struct errgroup *g, const char *name, task_fn *fn, void *arg,
-    bool may_block)
+static int start(struct errgroup *g, const char *name, bool copy, task_fn *fn,
+    void *arg, bool may_block)
 {
 	struct task *task;
 	int ret = 0;
@@ -409,7 +501,7 @@ static int start(struct errgroup *g, const char *name, task_fn *fn, void *arg,
 	assert(g->magic == GROUP_MAGIC);
 	lock(g);
 	for (;;) {
-		if (g->active >= g->limit) {
+		if (is_full(g)) {
 			if (!may_block) {
 				ret = -EBUSY;
 				break;
@@ -419,13 +511,14 @@ static int start(struct errgroup *g, const char *name, task_fn *fn, void *arg,
 		if (g->queue.listed && !worker_is_short())
 			break;
 		ret = worker_list(&g->queue);
-		if (ret || g->active < g->limit)
+		if (ret || !is_full(g))
 			break;
 	}
-	task = ret ? NULL : new_task(g, name, fn, arg);
+	task = ret ? NULL : tasks_next(&g->queue.tasks);
 	if (task) {
-		worker_push(&g->queue, &task->job);
-		add_active(g, 1);
+		fill(task, name, copy, fn, arg);
+		begin(g);
+		tasks_push(&g->queue.tasks);
 	} else if (!ret) {
 		ret = -ENOMEM;
 	}
@@ -434,10 +527,20 @@ static int start(struct errgroup *g, const char *name, task_fn *fn, void *arg,
 	return ret;
 }
 
+int errgroup_go_literal(struct errgroup *g, const char *name, task_fn *fn,
+    void *arg)
+{
+	int ret = start(g, name, false, fn, arg, true);
+
+	if (ret)
+		not_started(g, name, ret);
+	return ret;
+}
+
 int errgroup_go_named(struct errgroup *g, const char *name, task_fn *fn,
     void *arg)
 {
-	int ret = start(g, name, fn, arg, true);
+	int ret = start(g, name ? name : "task", true, fn, arg, true);
 
 	if (ret)
 		not_started(g, name, ret);
@@ -446,104 +549,145 @@ int errgroup_go_named(struct errgroup *g, const char *name, task_fn *fn,
 
 int(errgroup_go)(struct errgroup *g, task_fn *fn, void *arg)
 {
-	return errgroup_go_named(g, NULL, fn, arg);
+	return errgroup_go_literal(g, "task", fn, arg);
 }
 
 bool errgroup_try_go_named(struct errgroup *g, const char *name, task_fn *fn,
     void *arg)
 {
-	return !start(g, name, fn, arg, false);
+	return !start(g, name ? name : "task", true, fn, arg, false);
 }
 
 bool(errgroup_try_go)(struct errgroup *g, task_fn *fn, void *arg)
 {
-	return errgroup_try_go_named(g, NULL, fn, arg);
+	return !start(g, "task", false, fn, arg, false);
+}
+
+/* With the lock held. */
+static bool add_block(struct errgroup *g)
+{
+	int count = !g->blocks			       ? 1
+		    : 4 * g->blocks->count < BLOCK_MAX ? 4 * g->blocks->count
+						       : BLOCK_MAX;
+	struct block *block =
+	    malloc(sizeof(*block) + (size_t)count * sizeof(block->parked[0]));
+
+	if (!block)
+		return false;
+	block->count = count;
+	block->next = g->blocks;
+	g->blocks = block;
+	for (int i = 0; i < count; i++)
+		TAILQ_INSERT_TAIL(&g->spare, &block->parked[i].job, link);
+	return true;
+}
+
+/* With the lock held. */
+static struct parked *new_parked(struct errgroup *g)
+{
+	struct parked *parked;
+
+	if (TAILQ_EMPTY(&g->spare) && !add_block(g))
+		return NULL;
+	parked = (struct parked *)TAILQ_FIRST(&g->spare);
+	TAILQ_REMOVE(&g->spare, &parked->job, link);
+	parked->group = g;
+	return parked;
+}
+
+static void end_parked(struct parked *parked)
+{
+	struct errgroup *g = parked->group;
+
+	lock(g);
+	TAILQ_INSERT_HEAD(&g->spare, &parked->job, link);
+	unlock(g);
+	end(g, 1);
+	worker_leave(&g->queue);
 }
 
 static void run_parked(struct job *job)
 {
-	struct task *task = (struct task *)job;
-	struct errgroup *g = task->group;
+	struct parked *parked = (struct parked *)job;
 
-	run(task);
-	lock(g);
-	leave(g, task, false);
-	unlock(g);
+	run(parked->group, &parked->task);
+	end_parked(parked);
 }
 
 int errgroup_go_after(struct errgroup *g, struct context *when,
     const char *name, task_fn *fn, void *arg)
 {
-	struct task *task;
+	struct parked *parked;
 	int ret = -ENOMEM;
 
 	lock(g);
-	if (g->active >= g->limit)
+	if (is_full(g))
 		wait_for_slot(g);
-	task = new_task(g, name, fn, arg);
-	if (task)
-		add_active(g, 1);
+	parked = new_parked(g);
+	if (parked) {
+		fill(&parked->task, name ? name : "task", true, fn, arg);
+		parked->job.run = run_parked;
+		begin(g);
+		worker_visit(&g->queue);
+	}
 	leave_slots(g);
 	unlock(g);
-	if (task) {
-		task->job.run = run_parked;
-		task->job.starved = NULL; /* it is in no hurry */
+	if (parked)
 		ret = context_after_job(when ? when : context_background(),
-		    &task->job);
-	}
+		    &parked->job);
 	if (!ret)
 		return 0;
 	not_started(g, name, ret);
-	lock(g);
-	if (task)
-		leave(g, task, false);
-	unlock(g);
+	if (parked)
+		end_parked(parked);
 	return ret;
 }
 
-/* With the lock held, nothing queued: waits for a change, awake for a moment. */
-static void wait_for_end(struct errgroup *g, int round)
+/* Whether a task of the first so many may not have ended. */
+static bool is_busy(struct errgroup *g, uint64_t started)
+{
+	return active(g) && atomic_load(&g->idle_at) < started;
+}
+
+/* No task is queued: waits for a change, awake for a moment. */
+static void wait_for_end(struct errgroup *g, uint64_t started)
 {
 	struct spin spin;
+	int seen;
 
 	if (spin_begin(&spin)) {
-		unlock(g);
-		while (atomic_load_explicit(&g->active, memory_order_relaxed) &&
-		       !atomic_load_explicit(&g->queue.count,
-			   memory_order_relaxed) &&
+		while (is_busy(g, started) && !tasks_any(&g->queue.tasks) &&
 		       spin_more(&spin))
 			;
-		spin_end();
-		lock(g);
+		spin_end(&spin);
 	}
-	if (!g->active || g->rounds != round || g->queue.count)
-		return;
-	g->waiting++;
-	sleep_on(g, &g->rounds);
-	g->waiting--;
+	seen = atomic_load(&g->rounds);
+	atomic_fetch_add(&g->waiting, 1);
+	if (is_busy(g, started) && !tasks_count(&g->queue.tasks))
+		sleep_on(&g->rounds, seen);
+	atomic_fetch_sub(&g->waiting, 1);
 }
 
 int errgroup_wait(struct errgroup *g, struct error *err)
 {
-	struct task *task = NULL;
-	int round, ret;
+	uint64_t started = atomic_load(&g->started);
+	struct task task;
+	int ended = 0, ret;
 
-	lock(g);
-	round = g->rounds;
-	while (g->active && g->rounds == round) {
-		if (!task)
-			task = (struct task *)worker_pop(&g->queue);
-		if (!task) {
-			wait_for_end(g, round);
-			continue;
+	while (is_busy(g, started)) {
+		if (tasks_take(&g->queue.tasks, &task)) {
+			run(g, &task);
+			ended++;
+			if (ended < BATCH && g->limit == NO_LIMIT)
+				continue;
 		}
-		unlock(g);
-		run(task);
-		lock(g);
-		task = leave(g, task, g->rounds == round);
+		if (ended)
+			end(g, ended);
+		else
+			wait_for_end(g, started);
+		ended = 0;
 	}
 	ret = g->failed ? g->err.code : 0;
-	unlock(g);
 	if (g->ctx)
 		context_cancel(g->ctx, ret ? &g->err : NULL);
 	if (err && ret)

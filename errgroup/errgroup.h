@@ -73,6 +73,10 @@ int errgroup_go(struct errgroup *g, task_fn *fn, void *arg);
 int errgroup_go_named(struct errgroup *g, const char *name, task_fn *fn,
     void *arg);
 
+/* The same; name is not copied, and has to stay until the task has ended. */
+int errgroup_go_literal(struct errgroup *g, const char *name, task_fn *fn,
+    void *arg);
+
 /*
  * Like errgroup_go, but never blocks: false, and fn is not run, if the group
  * is at its limit, or if the task could not be started. Neither is an error of
@@ -115,7 +119,7 @@ void errgroup_free(struct errgroup **g);
 int errgroup_set_stack_size(size_t bytes);
 
 /* The name of a task is the text of its function. */
-#define errgroup_go(g, fn, ...) errgroup_go_named(g, #fn, fn, __VA_ARGS__)
+#define errgroup_go(g, fn, ...) errgroup_go_literal(g, #fn, fn, __VA_ARGS__)
 #define errgroup_try_go(g, fn, ...) \
 	errgroup_try_go_named(g, #fn, fn, __VA_ARGS__)
 

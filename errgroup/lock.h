@@ -33,13 +33,19 @@ static inline void lock_init(struct lock *lock)
 	atomic_init(&lock->word, LOCK_FREE);
 }
 
-/* Not recursive. */
-static inline void lock_take(struct lock *lock)
+/* Does not wait: false if it is held. */
+static inline bool lock_try(struct lock *lock)
 {
 	int word = LOCK_FREE;
 
-	if (!atomic_compare_exchange_strong_explicit(&lock->word, &word,
-		LOCK_HELD, memory_order_acquire, memory_order_relaxed))
+	return atomic_compare_exchange_strong_explicit(&lock->word, &word,
+	    LOCK_HELD, memory_order_acquire, memory_order_relaxed);
+}
+
+/* Not recursive. */
+static inline void lock_take(struct lock *lock)
+{
+	if (!lock_try(lock))
 		lock_wait(lock);
 }
 

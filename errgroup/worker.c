@@ -3,9 +3,10 @@
  *
  * Design notes. Each group has a queue of its own, with a lock of its own. A
  * queue that may have jobs is on the pool's list; to push to one that is listed
- * touches nothing of the pool. Jobs are taken by the threads that wait for
- * their group, by workers that come from a job of the same queue, and by the
- * pool's workers. Tasks may block on each other in any way, so no job may rely
+ * touches nothing of the pool. Tasks are taken, without a lock, by the threads
+ * that wait for their group, by workers that visit it, and by those of the pool.
+ * What was posted (functions of context_after) is in a list of the pool's own.
+ * Tasks may block on each other in any way, so no job may rely
  * on another one's end. That is the watcher's duty:
  *
  *	While a queue is listed, one worker, the watcher, has nothing to do
@@ -20,6 +21,8 @@
  * was taken for STILL_NS: what moves by itself, say since the waiting thread
  * runs it, is left alone, as it is done by then, and would be slower on two
  * processors; and so is what was queued just now, by who may be about to wait.
+ * But if there is so much of it that it takes SLOW_NS at that pace, and nobody
+ * else is at it, it is helped.
  * With as many active as there are processors it does so once the queue has been
  * still for STALE_NS, for one job; and those that have used no processor time
  * meanwhile block, and are active no more until their next job. If there were
@@ -33,9 +36,10 @@
  * from making one more for the same job.
  *
  * A watcher looks every LOOK_NS, awake, for as long as spinning is allowed,
- * then every TICK_NS, asleep in between. When it has found the list empty for
- * QUIET_LOOKS it goes to sleep for good: nobody runs while there is nothing to
- * do. A worker that was not used for IDLE_S leaves.
+ * then every TICK_NS, or half as often if all moves, asleep in between. When it
+ * has found the list empty for QUIET_LOOKS it goes to sleep for good: nobody runs
+ * while there is nothing to do. A worker without a job waits awake for a moment
+ * to be appointed, too. One that was not used for IDLE_S leaves.
  *
  * If no thread can be made (the pool is short of threads), worker_list refuses
  * new work unless a worker is idle. For what was accepted already the watcher
@@ -48,15 +52,20 @@
  * first, since it ends what others do, and so makes room.
  *
  * No job is lost: `listed` is set with both locks held, and unset with both
- * held and the queue empty, and who pushes has seen it set in the same hold of
- * the queue's lock. The list gets its first queue, and a watcher goes off duty,
- * in one hold of the pool's lock: whoever lists finds a watcher or appoints
- * one. No wake-up is lost: a worker goes to sleep in the hold of the pool's
- * lock in which it found nothing to do, and is appointed or told to hurry under
- * it.
+ * held and the queue empty (which it stays, since tasks are pushed with its lock
+ * held), and who pushes has seen it set in the same hold of the queue's lock. The
+ * list gets its first queue, and a watcher goes off duty, in one hold of the
+ * pool's lock: whoever lists finds a watcher or appoints one. No wake-up is lost:
+ * a worker goes to sleep in the hold of the pool's lock in which it found nothing
+ * to do, and is appointed or told to hurry under it.
  *
  * A goer whose wake-up was put off (`overdue`) is woken at the next look, or
  * when its queue leaves the list, for then there is no next look.
+ *
+ * A queue is not touched after it has left the list and its lock was let go, but
+ * by its visitors: it may be freed. Who takes a task for the pool visits before
+ * the task can have ended; the last visitor's leave is his last touch, and wakes
+ * who frees the queue by its address alone (as in lock.h).
  *
  * Lock order: the pool's lock, then a queue's. Neither is taken with a context's
  * held. Jobs run without. tests/model has a model of all this.
@@ -78,13 +87,15 @@
 enum {
 	IDLE_S = 5, /* a worker unused for as long leaves */
 	SPIN_NS = 10000, /* about what it costs to sleep and be woken */
-	LOOK_NS = 1000, /* between looks of a watcher that is awake */
+	LOOK_NS = 2500, /* between looks of a watcher that is awake */
 	STILL_NS = 5000, /* without a job taken: it does not move by itself */
 	TICK_NS = 50000, /* between those of one that sleeps */
-	LINGER_PAUSES = 4,
+	SLOW_NS = 100000, /* what moves, but takes longer, is helped */
+	BRIEF = 32, /* pauses that need no leave to be made */
 	QUIET_LOOKS = 20, /* asleep, after which there is nothing to watch */
 	STALE_NS = 1000000, /* without a job taken: more threads */
 	GROW_MAX = 64, /* threads at a time */
+	MANY = 16, /* tasks pushed between two looks: who pushes is at it */
 	STARVED_TRIES = 20, /* to make a thread, one in STALE_NS */
 	LAST_TRIES = 200, /* and then the watcher itself has to do */
 	RETRY_MS = 10 /* to make a thread for what was posted */
@@ -95,7 +106,6 @@ struct worker {
 	pid_t tid;
 	int blocked; /* depth of worker_block */
 	bool dozes;
-	bool eager; /* somebody waited for its last job to end */
 	atomic_int rings; /* what it sleeps on */
 	clockid_t clock; /* of the processor time that it has used */
 	int64_t used_ns; /* at the last time that it was looked at, -1: never */
@@ -122,17 +132,30 @@ static struct {
 	int tries; /* in vain, while jobs do not move */
 	int active; /* have a job, or look for one, and do not block */
 	int claims; /* jobs for workers that are making their successor */
-	int hurry; /* jobs that may be taken though others move */
+	atomic_int hurry; /* jobs that may be taken though others move */
 	int allowance; /* and though there are enough active workers */
 	int grow; /* the last allowance */
 	int64_t
 	    checked_ns; /* when it was seen who blocks; 0: no need to know */
-	struct worker_queue posted;
+	struct job_list posted;
+	_Atomic uint64_t posted_count;
+	uint64_t posted_taken;
+	atomic_int listed; /* queues */
+	struct watched posted_watched;
+	int64_t looked_ns;
 	struct timer retry;
 	bool retrying;
 } pool = {.once = PTHREAD_ONCE_INIT,
     .queues = TAILQ_HEAD_INITIALIZER(pool.queues),
+    .posted = TAILQ_HEAD_INITIALIZER(pool.posted),
     .idle = LIST_HEAD_INITIALIZER(pool.idle)};
+
+/* What a worker does next; one of both. */
+struct work {
+	struct job *job;
+	struct worker_queue *queue; /* that it visits */
+	struct task task;
+};
 
 static _Thread_local struct worker *this_worker;
 
@@ -145,55 +168,86 @@ static void init_pool(void)
 	pool.processors = 1;
 	if (!sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) > 1)
 		pool.processors = CPU_COUNT(&set);
-	worker_queue_init(&pool.posted);
 }
 
 bool spin_begin(struct spin *spin)
 {
 	pthread_once(&pool.once, init_pool);
-	if (atomic_fetch_add_explicit(&pool.spinners, 1,
-		memory_order_relaxed) >= pool.processors ||
-	    pool.processors == 1) {
-		spin_end();
-		return false;
-	}
-	spin->end_ns = clock_ns() + SPIN_NS;
+	spin->room = pool.processors;
+	spin->now_ns = spin->end_ns = 0;
 	spin->pauses = 0;
-	return true;
+	return pool.processors > 1;
+}
+
+/* Another one of the pool's: a processor is left for who does not spin. */
+static bool spin_begin_spare(struct spin *spin)
+{
+	bool begun = spin_begin(spin);
+
+	spin->room -= 1 + pool.active;
+	return begun && spin->room > 0;
 }
 
 bool spin_more(struct spin *spin)
 {
 	pause_briefly();
-	return ++spin->pauses % 16 || clock_ns() < spin->end_ns;
+	if (++spin->pauses % 16 || spin->pauses < BRIEF)
+		return true;
+	spin->now_ns = clock_ns();
+	if (spin->end_ns)
+		return spin->now_ns < spin->end_ns;
+	if (atomic_fetch_add_explicit(&pool.spinners, 1,
+		memory_order_relaxed) >= spin->room) {
+		atomic_fetch_sub_explicit(&pool.spinners, 1,
+		    memory_order_relaxed);
+		return false;
+	}
+	spin->end_ns = spin->now_ns + SPIN_NS;
+	return true;
 }
 
-void spin_end(void)
+void spin_end(struct spin *spin)
 {
-	atomic_fetch_sub_explicit(&pool.spinners, 1, memory_order_relaxed);
+	if (spin->end_ns)
+		atomic_fetch_sub_explicit(&pool.spinners, 1,
+		    memory_order_relaxed);
 }
 
 /* ---- queues ---------------------------------------------------------------*/
 
-void worker_queue_init(struct worker_queue *queue)
+enum { /* with the number of visitors */
+	ENDS = 1 << 30,
+	SLEEPS = 1 << 29 /* who waits for the last one */
+};
+
+void worker_queue_init(struct worker_queue *queue,
+    const struct worker_queue_type *type)
 {
 	lock_init(&queue->lock);
-	TAILQ_INIT(&queue->jobs);
-	atomic_init(&queue->count, 0);
-	queue->taken = queue->taken_at_look = 0;
-	queue->still_since_ns = 0;
-	queue->may_be_taken = false;
-	queue->wanted = 0;
-	queue->overdue = NULL;
-	queue->listed = queue->starving = false;
+	queue->type = type;
+	atomic_init(&queue->listed, false);
+	queue->starving = false;
+	atomic_init(&queue->wanted, 0);
+	atomic_init(&queue->overdue, false);
+	tasks_init(&queue->tasks);
+	atomic_init(&queue->visitors, 0);
+	queue->watched = (struct watched){0};
 }
 
 /* With both locks held. */
 static void tell_overdue(struct worker_queue *queue)
 {
-	if (queue->overdue)
-		futex_ring(queue->overdue, 1);
-	queue->overdue = NULL;
+	if (!queue->overdue)
+		return;
+	queue->overdue = false;
+	queue->type->overdue(queue);
+}
+
+static void count_listed(int n)
+{
+	atomic_store_explicit(&pool.listed,
+	    atomic_load_explicit(&pool.listed, memory_order_relaxed) + n,
+	    memory_order_relaxed);
 }
 
 /* With both locks held. */
@@ -201,30 +255,83 @@ static void unlist(struct worker_queue *queue)
 {
 	tell_overdue(queue);
 	queue->listed = false;
+	count_listed(-1);
 	TAILQ_REMOVE(&pool.queues, queue, link);
+}
+
+void worker_visit(struct worker_queue *queue)
+{
+	atomic_fetch_add_explicit(&queue->visitors, 1, memory_order_relaxed);
+}
+
+void worker_leave(struct worker_queue *queue)
+{
+	if (atomic_fetch_sub_explicit(&queue->visitors, 1,
+		memory_order_release) == (ENDS | SLEEPS | 1))
+		futex_wake_one(&queue->visitors);
+}
+
+bool worker_queue_ends(const struct worker_queue *queue)
+{
+	return atomic_load_explicit(&queue->visitors, memory_order_relaxed) &
+	       ENDS;
+}
+
+static void wait_for_visitors(struct worker_queue *queue)
+{
+	struct spin spin;
+	int visitors;
+
+	if (spin_begin(&spin)) {
+		while (atomic_load_explicit(&queue->visitors,
+			   memory_order_relaxed) != ENDS &&
+		       spin_more(&spin))
+			;
+		spin_end(&spin);
+	}
+	visitors = atomic_fetch_or(&queue->visitors, SLEEPS) | SLEEPS;
+	while (visitors != (ENDS | SLEEPS)) {
+		futex_wait(&queue->visitors, visitors, NULL);
+		visitors = atomic_load(&queue->visitors);
+	}
 }
 
 void worker_queue_fini(struct worker_queue *queue)
 {
-	bool listed;
-
-	/* Whoever ran the last job may still be on his way out. */
-	lock_take(&queue->lock);
-	listed = queue->listed;
-	lock_leave(&queue->lock);
-	if (listed) {
+	if (queue->listed) {
+		/* Nobody pushes, so the pool's lock alone will do. */
 		lock_take(&pool.lock);
-		lock_take(&queue->lock);
 		if (queue->listed)
 			unlist(queue);
-		lock_leave(&queue->lock);
 		lock_leave(&pool.lock);
+	} else {
+		/* Who has unlisted it may be there still. */
+		lock_take(&queue->lock);
+		lock_leave(&queue->lock);
 	}
+	if (atomic_load(&queue->visitors) &&
+	    atomic_fetch_or(&queue->visitors, ENDS))
+		wait_for_visitors(queue);
+	tasks_fini(&queue->tasks);
 }
 
 /* ---- threads --------------------------------------------------------------*/
 
 static void *worker_main(void *unused);
+
+static bool has_work(void)
+{
+	return pool.posted_count || !TAILQ_EMPTY(&pool.queues);
+}
+
+static void ring(struct worker *worker)
+{
+	if (worker->dozes)
+		futex_ring(&worker->rings, 1);
+	else
+		atomic_fetch_add_explicit(&worker->rings, 1,
+		    memory_order_relaxed);
+}
 
 /* Lets go of the lock meanwhile. */
 static int add_thread(void)
@@ -250,7 +357,7 @@ static int appoint(void)
 		pool.watcher = LIST_FIRST(&pool.idle);
 		if (pool.watcher) {
 			LIST_REMOVE(pool.watcher, link);
-			futex_ring(&pool.watcher->rings, 1);
+			ring(pool.watcher);
 			break;
 		}
 		pool.coming = true;
@@ -295,13 +402,38 @@ bool worker_is_short(void)
 	return atomic_load_explicit(&pool.is_short, memory_order_relaxed);
 }
 
+bool worker_has_others(void)
+{
+	return atomic_load_explicit(&pool.listed, memory_order_relaxed) > 1 ||
+	       atomic_load_explicit(&pool.posted_count, memory_order_relaxed);
+}
+
+/* With both locks held. */
+static void list(struct worker_queue *queue)
+{
+	if (queue->listed)
+		return;
+	queue->listed = true;
+	count_listed(1);
+	TAILQ_INSERT_TAIL(&pool.queues, queue, link);
+}
+
 int worker_list(struct worker_queue *queue)
 {
 	int ret;
 
-	lock_leave(&queue->lock);
 	pthread_once(&pool.once, init_pool);
-	lock_take(&pool.lock);
+	if (!lock_try(&pool.lock)) {
+		lock_leave(&queue->lock);
+		lock_take(&pool.lock);
+	} else if ((pool.watcher || (pool.coming && !pool.unsure)) &&
+		   !pool.is_short) {
+		list(queue);
+		lock_leave(&pool.lock);
+		return 0;
+	} else {
+		lock_leave(&queue->lock);
+	}
 	if (pool.is_short && LIST_EMPTY(&pool.idle))
 		ret = add_thread();
 	else
@@ -309,97 +441,146 @@ int worker_list(struct worker_queue *queue)
 	if (!ret)
 		ret = appoint_once();
 	lock_take(&queue->lock);
-	if (!ret && !queue->listed) {
-		queue->listed = true;
-		TAILQ_INSERT_TAIL(&pool.queues, queue, link);
-	}
+	if (!ret)
+		list(queue);
 	lock_leave(&pool.lock);
 	return ret;
 }
 
 /* ---- taking jobs ----------------------------------------------------------*/
 
-/* With both locks held: a job, and the others' turn. */
-static struct job *take(struct worker_queue *queue)
+/* A task, if there is one, and the others' turn. */
+static bool take_from(struct worker_queue *queue, struct work *work)
 {
-	struct job *job = worker_pop(queue);
-
-	if (queue != &pool.posted && TAILQ_NEXT(queue, link)) {
+	if (!tasks_take(&queue->tasks, &work->task))
+		return false;
+	/* The task is active, so the queue stays until it is visited. */
+	worker_visit(queue);
+	work->job = NULL;
+	work->queue = queue;
+	if (TAILQ_NEXT(queue, link)) {
 		TAILQ_REMOVE(&pool.queues, queue, link);
 		TAILQ_INSERT_TAIL(&pool.queues, queue, link);
 	}
-	return job;
+	return true;
 }
 
-/*
- * For a worker that comes from a job, while somebody else watches. A queue that
- * somebody waits to push to stays listed.
- */
-static struct job *take_any(void)
+static bool take_posted(struct work *work)
 {
-	struct worker_queue *queue, *next;
-	struct job *job = NULL;
+	work->job = TAILQ_FIRST(&pool.posted);
+	if (!work->job)
+		return false;
+	TAILQ_REMOVE(&pool.posted, work->job, link);
+	pool.posted_count--;
+	pool.posted_taken++;
+	return true;
+}
 
-	for (queue = TAILQ_FIRST(&pool.queues); queue && !job; queue = next) {
-		next = TAILQ_NEXT(queue, link);
-		if (!atomic_load_explicit(&queue->count, memory_order_relaxed))
-			continue;
-		lock_take(&queue->lock);
-		if (!TAILQ_EMPTY(&queue->jobs))
-			job = take(queue);
-		if (TAILQ_EMPTY(&queue->jobs) && !queue->wanted)
-			unlist(queue);
-		lock_leave(&queue->lock);
-	}
-	return job;
+/* For a worker that comes from a job, while somebody else watches. */
+static bool take_any(struct work *work)
+{
+	struct worker_queue *queue;
+
+	if (take_posted(work))
+		return true;
+	TAILQ_FOREACH(queue, &pool.queues, link)
+		if (take_from(queue, work))
+			return true;
+	return false;
 }
 
 /* What a look has found. */
 struct view {
-	int count; /* jobs */
+	uint64_t count; /* jobs */
 	bool eligible; /* some may be taken, if there may be one more active */
 	int64_t
 	    still_since_ns; /* of the queue that has not moved for longest */
 };
 
-/* With both locks held. */
-static void look_at(struct worker_queue *queue, struct view *view,
-    int64_t now_ns)
+/* Whether there are jobs. */
+static bool look_at(struct watched *watched, uint64_t taken, uint64_t count,
+    struct view *view, int64_t now_ns)
 {
-	bool moved = queue->taken != queue->taken_at_look;
+	bool moved = taken != watched->taken;
 
-	queue->taken_at_look = queue->taken;
-	queue->may_be_taken = false;
-	tell_overdue(queue);
-	if (TAILQ_EMPTY(&queue->jobs)) {
-		queue->still_since_ns = 0;
-		unlist(queue);
-		return;
+	watched->taken = taken;
+	watched->may_be_taken = false;
+	if (!count) {
+		watched->still_since_ns = 0;
+		return false;
 	}
-	view->count += queue->count;
-	if (moved || !queue->still_since_ns)
-		queue->still_since_ns = moved ? 0 : now_ns;
-	queue->may_be_taken = queue->wanted || pool.hurry > 0 ||
-			      (queue->still_since_ns &&
-				  now_ns - queue->still_since_ns >= STILL_NS);
-	view->eligible |= queue->may_be_taken;
-	if (queue->still_since_ns &&
-	    queue->still_since_ns < view->still_since_ns)
-		view->still_since_ns = queue->still_since_ns;
+	view->count += count;
+	if (moved || !watched->still_since_ns)
+		watched->still_since_ns = moved ? 0 : now_ns;
+	watched->may_be_taken =
+	    pool.hurry > 0 || (watched->still_since_ns &&
+				  now_ns - watched->still_since_ns >= STILL_NS);
+	if (watched->still_since_ns &&
+	    watched->still_since_ns < view->still_since_ns)
+		view->still_since_ns = watched->still_since_ns;
+	return true;
 }
 
-/* Empty queues leave the list. */
+/*
+ * Whether a queue that moves will not be empty soon, while a processor has
+ * nothing to do: those of the pool have, and who waits for the queue's end and
+ * moves it, and who pushes.
+ */
+static bool is_slow(const struct worker_queue *queue, uint64_t moved,
+    uint64_t count, int64_t took_ns)
+{
+	int busy = pool.active + (queue->visitors == 0) +
+		   (queue->watched.pushed != queue->watched.taken + count);
+
+	return moved && busy < pool.processors &&
+	       (double)count * (double)took_ns / (double)moved > SLOW_NS;
+}
+
+/* Queues that are empty, and were so at the last look, leave the list. */
+static void look_at_queue(struct worker_queue *queue, struct view *view,
+    int64_t now_ns)
+{
+	struct watched *watched = &queue->watched;
+	uint64_t taken = tasks_taken(&queue->tasks);
+	uint64_t count = tasks_count(&queue->tasks);
+	uint64_t moved = taken - watched->taken;
+	uint64_t pushed = taken + count - watched->pushed;
+
+	if ((queue->overdue && pushed < MANY) ||
+	    (!count && !pushed && !queue->wanted)) {
+		bool gone;
+
+		lock_take(&queue->lock);
+		tell_overdue(queue);
+		count = tasks_count(&queue->tasks);
+		gone = !count && !queue->wanted;
+		if (gone)
+			unlist(queue);
+		lock_leave(&queue->lock);
+		if (gone)
+			return; /* it may be freed already */
+	}
+	if (look_at(watched, taken, count, view, now_ns) &&
+	    (queue->wanted ||
+		is_slow(queue, moved, count, now_ns - pool.looked_ns)))
+		watched->may_be_taken = true;
+	view->eligible |= watched->may_be_taken;
+	watched->pushed = taken + count;
+}
+
 static struct view look(int64_t now_ns)
 {
 	struct view view = {.still_since_ns = INT64_MAX};
 	struct worker_queue *queue, *next;
 
+	look_at(&pool.posted_watched, pool.posted_taken, pool.posted_count,
+	    &view, now_ns);
+	view.eligible = pool.posted_watched.may_be_taken;
 	for (queue = TAILQ_FIRST(&pool.queues); queue; queue = next) {
 		next = TAILQ_NEXT(queue, link);
-		lock_take(&queue->lock);
-		look_at(queue, &view, now_ns);
-		lock_leave(&queue->lock);
+		look_at_queue(queue, &view, now_ns);
 	}
+	pool.looked_ns = now_ns;
 	if (!view.count)
 		pool.hurry = 0;
 	if (view.still_since_ns == INT64_MAX) {
@@ -410,28 +591,46 @@ static struct view look(int64_t now_ns)
 	return view;
 }
 
-/* One that the last look has found; or only if it is the last one there is. */
-static struct job *take_found(bool only_last)
+/* One that the last look has found. */
+static bool take_found(struct work *work)
 {
-	struct worker_queue *queue, *next;
-	struct job *job = NULL;
+	struct worker_queue *queue;
+	bool found = pool.posted_watched.may_be_taken && take_posted(work);
 
-	for (queue = TAILQ_FIRST(&pool.queues); queue && !job; queue = next) {
-		next = TAILQ_NEXT(queue, link);
-		if (!queue->may_be_taken)
+	/* What it takes itself is no sign of a queue that moves. */
+	pool.posted_watched.taken = pool.posted_taken;
+	for (queue = TAILQ_FIRST(&pool.queues); queue && !found;
+	     queue = TAILQ_NEXT(queue, link)) {
+		if (!queue->watched.may_be_taken)
 			continue;
-		lock_take(&queue->lock);
-		if (queue->count == 1 || (queue->count && !only_last))
-			job = take(queue);
-		/* That is no sign of its moving by itself. */
-		queue->taken_at_look = queue->taken;
-		if (TAILQ_EMPTY(&queue->jobs))
-			unlist(queue);
-		lock_leave(&queue->lock);
+		found = take_from(queue, work);
+		queue->watched.taken = tasks_taken(&queue->tasks);
+		if (found)
+			break;
 	}
-	if (job && pool.hurry > 0)
+	if (found && pool.hurry > 0)
 		pool.hurry--;
-	return job;
+	return found;
+}
+
+/* The same, if it is all there is: then nothing is left to watch. */
+static bool take_last(struct work *work)
+{
+	struct worker_queue *queue = TAILQ_FIRST(&pool.queues);
+	bool found = false;
+
+	if (!queue)
+		return pool.posted_count == 1 && take_found(work);
+	if (pool.posted_count || TAILQ_NEXT(queue, link))
+		return false;
+	lock_take(&queue->lock);
+	if (tasks_count(&queue->tasks) <= 1) {
+		found = take_found(work);
+		if (!tasks_count(&queue->tasks))
+			unlist(queue);
+	}
+	lock_leave(&queue->lock);
+	return found;
 }
 
 static void count_in(struct worker *worker)
@@ -511,35 +710,20 @@ static bool may_take(const struct view *view, int64_t now_ns)
 
 /* ---- the watcher ----------------------------------------------------------*/
 
-/* Tells one job of one queue; false if all know. Lets go of the lock. */
+/* Tells one queue; false if all know. Lets go of the lock. */
 static bool tell_starving(int code)
 {
 	struct worker_queue *queue;
-	struct job *job;
 
 	TAILQ_FOREACH(queue, &pool.queues, link) {
-		lock_take(&queue->lock);
-		job = TAILQ_FIRST(&queue->jobs);
-		if (!job || !job->starved || queue->starving) {
-			lock_leave(&queue->lock);
+		if (queue->starving || !tasks_count(&queue->tasks))
 			continue;
-		}
-		/* While it is out of the queue, nobody runs or frees it. */
 		queue->starving = true;
-		TAILQ_REMOVE(&queue->jobs, job, link);
-		queue->count--;
-		lock_leave(&queue->lock);
+		worker_visit(queue);
 		lock_leave(&pool.lock);
-		job->starved(job, code);
+		queue->type->starved(queue, code);
 		lock_take(&pool.lock);
-		lock_take(&queue->lock);
-		TAILQ_INSERT_HEAD(&queue->jobs, job, link);
-		queue->count++;
-		if (!queue->listed) {
-			queue->listed = true;
-			TAILQ_INSERT_TAIL(&pool.queues, queue, link);
-		}
-		lock_leave(&queue->lock);
+		worker_leave(queue);
 		return true;
 	}
 	return false;
@@ -574,24 +758,23 @@ static bool succeeded(struct worker *self, int64_t now_ns)
 	return true;
 }
 
-/* The watcher's job, if it may have one, and then it is the watcher no more. */
-static struct job *watcher_take(struct worker *self, int64_t now_ns)
+/* What the watcher may do, and then it is the watcher no more. */
+static bool watcher_take(struct worker *self, struct work *work,
+    const struct view *view, int64_t now_ns)
 {
-	struct view view = look(now_ns);
-	struct job *job = NULL;
+	bool found;
 
-	if (!may_take(&view, now_ns) || view.count <= pool.claims)
-		return NULL;
-	if (view.count == 1) {
-		job = take_found(true);
-		if (job)
-			pool.watcher = NULL;
-	} else if (succeeded(self, now_ns)) {
-		job = take_found(false);
+	if (!may_take(view, now_ns) || view->count <= (uint64_t)pool.claims)
+		return false;
+	if (view->count == 1 && take_last(work)) {
+		pool.watcher = NULL;
+		found = true;
+	} else {
+		found = succeeded(self, now_ns) && take_found(work);
 	}
-	if (job && pool.allowance > 0)
+	if (found && pool.allowance > 0)
 		pool.allowance--;
-	return job;
+	return found;
 }
 
 static void doze(struct worker *self, int64_t until_ns)
@@ -607,84 +790,83 @@ static void doze(struct worker *self, int64_t until_ns)
 	self->dozes = false;
 }
 
-/* Until it has a job, or there has been nothing to watch for a while. */
-static struct job *watch(struct worker *self)
+/* Awake until the next look; false if it may not be. Lets go of the lock. */
+static bool wait_awake(struct spin *spin, int64_t now_ns)
 {
-	struct job *job = NULL;
+	bool awake;
+
+	lock_leave(&pool.lock);
+	do
+		awake = spin_more(spin);
+	while (awake && spin->now_ns < now_ns + LOOK_NS && !pool.hurry);
+	lock_take(&pool.lock);
+	return awake;
+}
+
+/* How long the watcher may sleep. */
+static int64_t tick_ns(const struct view *view, int64_t last_ns)
+{
+	if (pool.active >= pool.processors)
+		return STALE_NS / 2;
+	if (!view->count || view->still_since_ns != INT64_MAX)
+		return TICK_NS;
+	return last_ns < 2 * TICK_NS ? 2 * last_ns : last_ns;
+}
+
+/* Until it has something to do, or there has been nothing to watch for a while. */
+static bool watch(struct worker *self, struct work *work)
+{
+	bool found = false, awake;
+	int64_t sleep_ns = TICK_NS;
 	struct spin spin;
-	bool awake = spin_begin(&spin);
 	int quiet = 0;
 
-	while (!job && pool.watcher == self && quiet < QUIET_LOOKS) {
+	awake = spin_begin_spare(&spin);
+	while (pool.watcher == self && quiet < QUIET_LOOKS) {
 		int64_t now_ns = clock_ns();
+		struct view view = look(now_ns);
 
-		job = watcher_take(self, now_ns);
-		if (job || pool.watcher != self)
+		found = watcher_take(self, work, &view, now_ns);
+		if (found || pool.watcher != self)
 			break;
 		if (awake) {
-			lock_leave(&pool.lock);
-			do
-				awake = spin_more(&spin);
-			while (awake && clock_ns() < now_ns + LOOK_NS);
-			lock_take(&pool.lock);
-			if (!awake)
-				spin_end();
+			awake = wait_awake(&spin, now_ns);
 			continue;
 		}
-		quiet = TAILQ_EMPTY(&pool.queues) ? quiet + 1 : 0;
-		doze(self,
-		    now_ns + (pool.active < pool.processors ? TICK_NS
-							    : STALE_NS / 2));
+		quiet = has_work() ? 0 : quiet + 1;
+		sleep_ns = tick_ns(&view, sleep_ns);
+		doze(self, now_ns + sleep_ns);
 	}
-	if (awake)
-		spin_end();
+	spin_end(&spin);
 	if (pool.watcher == self)
 		pool.watcher = NULL;
-	return job;
+	return found;
 }
 
 /* ---- the workers ----------------------------------------------------------*/
 
-/* More may come soon; at once, if somebody waited for the last job's end. */
-static struct job *linger(struct worker *self)
-{
-	struct job *job = NULL;
-	struct spin spin;
-	int64_t look_ns;
-	bool awake = spin_begin(&spin);
-
-	if (!awake)
-		return NULL;
-	look_ns = clock_ns() + LOOK_NS;
-	while (!job && awake) {
-		lock_leave(&pool.lock);
-		for (int i = 0; i < LINGER_PAUSES && awake; i++)
-			awake = spin_more(&spin);
-		lock_take(&pool.lock);
-		if (!pool.watcher && !pool.coming)
-			break;
-		if (self->eager) {
-			job = take_any();
-		} else if (clock_ns() >= look_ns) {
-			look_ns = clock_ns() + LOOK_NS;
-			if (look(look_ns - LOOK_NS).eligible)
-				job = take_found(false);
-		}
-	}
-	spin_end();
-	return job;
-}
-
 /* Until it is the watcher, or was not used for too long: then false. */
 static bool rest(struct worker *self)
 {
-	int64_t deadline_ns = clock_ns() + IDLE_S * NS_PER_S;
+	int seen = atomic_load_explicit(&self->rings, memory_order_relaxed);
+	int64_t deadline_ns;
+	struct spin spin;
 
-	if (!pool.watcher && !pool.coming && !TAILQ_EMPTY(&pool.queues)) {
+	if (!pool.watcher && !pool.coming && has_work()) {
 		pool.watcher = self;
 		return true;
 	}
 	LIST_INSERT_HEAD(&pool.idle, self, link);
+	if (spin_begin_spare(&spin)) {
+		lock_leave(&pool.lock);
+		while (atomic_load_explicit(&self->rings,
+			   memory_order_relaxed) == seen &&
+		       spin_more(&spin))
+			;
+		lock_take(&pool.lock);
+		spin_end(&spin);
+	}
+	deadline_ns = clock_ns() + IDLE_S * NS_PER_S;
 	while (pool.watcher != self && clock_ns() < deadline_ns)
 		doze(self, deadline_ns);
 	if (pool.watcher == self)
@@ -693,26 +875,32 @@ static bool rest(struct worker *self)
 	return false;
 }
 
-static struct job *next_job(struct worker *self)
+static bool find_work(struct worker *self, struct work *work)
 {
-	struct job *job = NULL;
+	bool found = (pool.watcher || pool.coming) && take_any(work);
 
-	if (pool.watcher || pool.coming)
-		job = take_any();
-	if (!job)
-		job = linger(self);
-	if (job)
-		return job;
+	if (found)
+		return true;
 	count_out(self);
-	while (!job && rest(self))
-		job = watch(self);
-	return job;
+	while (!found && rest(self))
+		found = watch(self, work);
+	return found;
+}
+
+static void do_work(struct work *work)
+{
+	if (work->job) {
+		work->job->run(work->job);
+		return;
+	}
+	work->queue->type->run(work->queue, &work->task);
+	worker_leave(work->queue);
 }
 
 static void *worker_main(void *unused)
 {
 	struct worker self = {.tid = gettid(), .rings = 0};
-	struct job *job = NULL;
+	struct work work;
 
 	(void)unused;
 	pthread_setname_np(pthread_self(), "cratos-worker");
@@ -720,15 +908,11 @@ static void *worker_main(void *unused)
 	this_worker = &self;
 	lock_take(&pool.lock);
 	pool.coming = false;
-	while (!job && rest(&self))
-		job = watch(&self);
-	while (job) {
+	while (find_work(&self, &work)) {
 		count_in(&self);
 		lock_leave(&pool.lock);
-		self.eager = false;
-		job->run(job);
+		do_work(&work);
 		lock_take(&pool.lock);
-		job = next_job(&self);
 	}
 	lock_leave(&pool.lock);
 	this_worker = NULL;
@@ -738,17 +922,11 @@ static void *worker_main(void *unused)
 /* Under the lock: one job more may be taken, now. */
 static void hurry(void)
 {
-	if (TAILQ_EMPTY(&pool.queues))
+	if (!has_work())
 		return;
 	pool.hurry++;
 	if (pool.watcher && pool.watcher->dozes)
-		futex_ring(&pool.watcher->rings, 1);
-}
-
-void worker_eager(void)
-{
-	if (this_worker)
-		this_worker->eager = true;
+		ring(pool.watcher);
 }
 
 void worker_block(void)
@@ -780,7 +958,7 @@ static void retry(struct timer *timer)
 	(void)timer;
 	lock_take(&pool.lock);
 	pool.retrying = false;
-	if (!TAILQ_EMPTY(&pool.queues) && appoint())
+	if (has_work() && appoint())
 		retry_later();
 	lock_leave(&pool.lock);
 }
@@ -795,20 +973,13 @@ static void retry_later(void)
 
 void worker_post_all(struct job_list *jobs)
 {
-	struct worker_queue *queue = &pool.posted;
 	struct job *job;
 
 	pthread_once(&pool.once, init_pool);
 	lock_take(&pool.lock);
-	lock_take(&queue->lock);
 	TAILQ_FOREACH(job, jobs, link)
-		queue->count++;
-	TAILQ_CONCAT(&queue->jobs, jobs, link);
-	if (!queue->listed && queue->count) {
-		queue->listed = true;
-		TAILQ_INSERT_HEAD(&pool.queues, queue, link);
-	}
-	lock_leave(&queue->lock);
+		pool.posted_count++;
+	TAILQ_CONCAT(&pool.posted, jobs, link);
 	if (appoint())
 		retry_later();
 	hurry();

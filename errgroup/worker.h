@@ -12,45 +12,70 @@
 #include <sys/types.h>
 
 #include "errgroup/lock.h"
+#include "errgroup/tasks.h"
 
 struct job {
 	void (*run)(struct job *job); /* owns the job from here on */
-	/*
-	 * Told that jobs of its queue get no thread, since none can be made,
-	 * and that nothing else moves; it is going to run all the same. Once
-	 * a queue; may be NULL.
-	 */
-	void (*starved)(struct job *job, int code);
 	TAILQ_ENTRY(job) link;
 };
 
 TAILQ_HEAD(job_list, job);
 
+/* What the pool knows of jobs that wait. */
+struct watched {
+	uint64_t taken; /* of them, ever, at the last look */
+	int64_t still_since_ns; /* they do not move; 0: they do */
+	uint64_t pushed; /* the same */
+	bool may_be_taken; /* by who looks */
+};
+
 /*
- * Jobs that wait for a thread. Whoever has the queue may take them, too; its
+ * Tasks that wait for a thread. Whoever has the queue may take them, too; its
  * lock is there for its owner's state as well.
  */
 struct worker_queue {
 	struct lock lock;
-	/* guarded by lock */
-	struct job_list jobs;
-	atomic_int count; /* may be looked at without the lock */
-	unsigned taken; /* jobs, ever */
-	int wanted; /* threads that wait for a job of it to end */
-	atomic_int *overdue; /* is rung at the next look */
-	bool listed; /* changes with the pool's lock held as well */
-	bool starving; /* has been told */
+	atomic_bool
+	    listed; /* changes with both locks held, this one and the pool's */
+	bool starving; /* the pool's; has been told */
+	atomic_int wanted; /* threads that wait for a task of it to end */
+	atomic_bool overdue; /* type->overdue is called at the next look */
+	const struct worker_queue_type *type;
+	struct tasks tasks;
+	alignas(LINE) atomic_int visitors; /* see worker_visit */
 	/* guarded by the pool's lock */
-	unsigned taken_at_look;
-	int64_t still_since_ns; /* its jobs do not move; 0: they do */
-	bool may_be_taken; /* by who looks */
+	struct watched watched;
 	TAILQ_ENTRY(worker_queue) link;
 };
 
-void worker_queue_init(struct worker_queue *queue);
+struct worker_queue_type {
+	/* Runs a task that was taken, and more of them if it likes. */
+	void (*run)(struct worker_queue *queue, struct task *task);
+	/*
+	 * Told that its tasks get no thread, since none can be made, and that
+	 * nothing else moves; they are going to run all the same. Once a queue.
+	 */
+	void (*starved)(struct worker_queue *queue, int code);
+	void (*overdue)(struct worker_queue *queue); /* with the lock held */
+};
 
-/* Forgets an empty queue: nobody of the pool touches it afterwards. */
+void worker_queue_init(struct worker_queue *queue,
+    const struct worker_queue_type *type);
+
+/*
+ * Forgets an empty queue, once nobody visits it: nobody of the pool touches it
+ * afterwards.
+ */
 void worker_queue_fini(struct worker_queue *queue);
+
+/*
+ * A visitor may touch the queue between two of its tasks, and worker_queue_fini
+ * waits for its leave, which should come soon once worker_queue_ends. Whoever
+ * runs a task for the pool is one.
+ */
+void worker_visit(struct worker_queue *queue);
+void worker_leave(struct worker_queue *queue);
+bool worker_queue_ends(const struct worker_queue *queue);
 
 /*
  * Puts a queue on the list of those that the pool looks after, if it is not
@@ -59,28 +84,6 @@ void worker_queue_fini(struct worker_queue *queue);
  * could not be made (-EAGAIN), and then the queue may not be listed.
  */
 int worker_list(struct worker_queue *queue);
-
-/* With the lock held. */
-static inline void worker_push(struct worker_queue *queue, struct job *job)
-{
-	TAILQ_INSERT_TAIL(&queue->jobs, job, link);
-	atomic_store_explicit(&queue->count, queue->count + 1,
-	    memory_order_relaxed);
-}
-
-/* With the lock held: the first job, to be run by the caller, or NULL. */
-static inline struct job *worker_pop(struct worker_queue *queue)
-{
-	struct job *job = TAILQ_FIRST(&queue->jobs);
-
-	if (!job)
-		return NULL;
-	TAILQ_REMOVE(&queue->jobs, job, link);
-	atomic_store_explicit(&queue->count, queue->count - 1,
-	    memory_order_relaxed);
-	queue->taken++;
-	return job;
-}
 
 /*
  * Queues jobs in any case, and does not wait: if no thread can be made for
@@ -97,8 +100,8 @@ void worker_post_all(struct job_list *jobs);
 void worker_block(void);
 void worker_unblock(void);
 
-/* In a job: somebody waits for its end to queue another one. */
-void worker_eager(void);
+/* Whether there may be work in more than one queue: then do not stay in one. */
+bool worker_has_others(void);
 
 /* Whether the last thread could not be made: then list before each push. */
 bool worker_is_short(void);
@@ -115,13 +118,15 @@ bool worker_is_short(void);
  * begin is false where it would only keep others from running.
  */
 struct spin {
-	int64_t end_ns;
+	int64_t now_ns;
+	int64_t end_ns; /* 0 while it is so short that nobody minds */
+	int room; /* for those who spin */
 	int pauses;
 };
 
 bool spin_begin(struct spin *spin);
 bool spin_more(struct spin *spin);
-void spin_end(void);
+void spin_end(struct spin *spin);
 
 /* Whether a thread is one of the pool's that has nothing to do, for reports. */
 bool worker_is_idle(pid_t tid);

@@ -1,9 +1,10 @@
 /*
- * A model of the pool and of a group (errgroup/worker.c, errgroup/errgroup.c),
- * for spin: every order of their steps, with a few tasks and threads.
+ * A model of the pool (errgroup/worker.c), for spin: every order of its steps,
+ * with a few tasks and threads. What goes on in a group is in group.pml; here it
+ * is one step.
  *
- * A step is what is done in one hold of the locks, so it is atomic here. What
- * waits for a point in time may go on at any moment; what sleeps until it is
+ * A step is what is done in one hold of the locks, so it is atomic here; a task
+ * is taken in a step of its own, with any lock or none. What waits for a point in time may go on at any moment; what sleeps until it is
  * woken may not. But for the first FREE, a task ends only when as many as the
  * limit lets, or all that are left, have begun: so each slot that frees has to be used, and each task
  * needs a thread whatever the others do. That a thread cannot be made happens
@@ -39,10 +40,9 @@ byte failures;
 
 /* the group, and its queue */
 bool listed;
-byte queued, busy, wanted, sleeping;
-bool overdue;
-byte slots, rounds; /* what is slept on */
-bool waiting;
+byte queued, busy, wanted;
+byte visitors; /* workers that may touch the queue */
+bool freed;
 
 byte begun, done;
 
@@ -65,13 +65,6 @@ inline appoint_idle(ok)
 
 inline unlist()
 {
-#ifndef BREAK_OVERDUE
-	if
-	:: overdue -> slots++
-	:: else
-	fi;
-	overdue = false;
-#endif
 	listed = false
 }
 
@@ -107,35 +100,19 @@ inline rest()
 	fi
 }
 
-inline leave(next)
+inline leave()
 {
 	atomic {
-		next = false;
-		if
-		:: queued > 0 -> queued--; next = true
-		:: else
-		fi;
-		busy--;
-		done++;
-		if
-		:: wanted > 0 && sleeping > 0 ->
-			if
-			:: next && queued > 0 -> overdue = true
-			:: else -> slots++
-			fi
-		:: else
-		fi;
-		if
-		:: busy == 0 -> rounds++
-		:: else
-		fi
+		assert(!freed);
+		visitors--
 	}
 }
 
 inline do_task()
 {
 	atomic { begun++; free = begun <= FREE };
-	(free || begun - done == LIMIT || begun == TASKS)
+	(free || begun - done == LIMIT || begun == TASKS);
+	atomic { busy--; done++ }
 }
 
 active [THREADS] proctype worker()
@@ -156,9 +133,8 @@ watch:
 	last = false;
 	atomic {
 		if
-		:: listed && queued == 0 -> unlist()
-		:: listed && queued > 0 && overdue -> slots++; overdue = false
-		:: else
+		:: listed && queued == 0 && wanted == 0 -> unlist()
+		:: skip
 		fi;
 		if
 #ifdef BREAK_DUTY
@@ -167,11 +143,13 @@ watch:
 		:: !listed -> watcher = NONE; rest() /* off duty */
 #endif
 		:: !listed -> skip
+		:: listed && queued == 0 -> skip
 #ifdef BREAK_LAST
 		:: listed && queued == 1 -> last = true
 #else
 		:: listed && queued == 1 ->
 			queued--;
+			visitors++;
 			watcher = NONE;
 			job = true;
 			unlist()
@@ -179,12 +157,12 @@ watch:
 		:: listed && queued > 1 && queued <= claims -> skip
 		:: listed && queued > 1 && queued > claims ->
 #ifdef BREAK_SUCCESSOR
-			queued--; watcher = NONE; job = true
+			queued--; visitors++; watcher = NONE; job = true
 #else
 			watcher = NONE;
 			appoint_idle(ok);
 			if
-			:: ok -> queued--; job = true
+			:: ok -> queued--; visitors++; job = true
 			:: else -> coming = true; claims++
 			fi
 #endif
@@ -195,6 +173,7 @@ watch:
 		if
 		:: last && queued > 0 ->
 			queued--;
+			visitors++;
 			watcher = NONE;
 			job = true;
 			if
@@ -222,11 +201,8 @@ watch:
 			fi
 		:: ok && queued > 0 && listed ->
 			queued--;
-			job = true;
-			if
-			:: queued == 0 -> unlist()
-			:: else
-			fi
+			visitors++;
+			job = true
 		:: else -> rest()
 		fi
 	};
@@ -237,21 +213,19 @@ watch:
 	fi;
 run_it:
 	do_task();
-	leave(job);
 	if
-	:: job -> goto run_it
-	:: else
+	:: atomic { queued > 0 -> queued-- }; goto run_it
+	:: skip /* there was none, or it has taken its share */
 	fi;
+	leave();
 	/* back from a job, others watch */
 	atomic {
+		job = false;
 		if
 		:: (watcher != NONE || coming) && listed && queued > 0 ->
 			queued--;
-			job = true;
-			if
-			:: queued == 0 && wanted == 0 -> unlist()
-			:: else
-			fi
+			visitors++;
+			job = true
 		:: else -> rest()
 		fi
 	};
@@ -268,29 +242,16 @@ off_duty:
 
 active proctype user()
 {
-	byte task, seen, i;
+	byte task, i;
 	bool ok, job, helps, free;
 
 	for (task : 1 .. TASKS) {
 again:
-		atomic {
-			if
-			:: busy >= LIMIT ->
-				wanted++;
-				sleeping++;
-				seen = slots
-			:: else -> goto have_slot
-			fi
-		};
-#ifdef BREAK_SLEEP
-		atomic { seen = slots };
-#endif
-		atomic {
-			slots != seen ->
-			wanted--;
-			sleeping--
-		};
-		goto again;
+		if
+		:: atomic { busy >= LIMIT -> wanted++ };
+			atomic { busy < LIMIT -> wanted-- }
+		:: atomic { busy < LIMIT -> skip }
+		fi;
 have_slot:
 		if
 		:: listed -> skip
@@ -343,19 +304,19 @@ pushed:
 	(helps || done == TASKS);
 	do
 	:: atomic { queued > 0 -> queued-- };
-run_it:
-		do_task();
-		leave(job);
+		do_task()
+	:: atomic { busy == 0 -> break }
+	od;
+	assert(done == TASKS && busy == 0 && queued == 0);
+	/* and then it frees the group */
+	atomic {
 		if
-		:: job -> goto run_it
+		:: listed -> unlist()
 		:: else
 		fi
-	:: atomic { busy == 0 -> break }
-	:: atomic { queued == 0 && busy > 0 -> seen = rounds };
-#ifdef BREAK_WAIT
-		atomic { seen = rounds };
+	};
+#ifndef BREAK_VISIT
+	(visitors == 0);
 #endif
-		(rounds != seen)
-	od;
-	assert(done == TASKS && busy == 0 && queued == 0)
+	freed = true
 }
