@@ -302,29 +302,46 @@ static void end(struct errgroup *g, int count)
 		futex_ring(&g->rounds, INT_MAX);
 }
 
+/* Apart, so that tasks that do not fail need less of the stack. */
+__attribute__((noinline)) static void task_failed(struct errgroup *g,
+    const struct task *task, int code)
+{
+	struct error err = error_of(code);
+
+	error_origin(&err, name_of(task));
+	fail(g, &err);
+}
+
+static void call(struct errgroup *g, const struct task *task)
+{
+	int ret = task->fn(g->ctx ? g->ctx : context_background(), task->arg);
+
+	assert(ret <= 0);
+	if (ret)
+		task_failed(g, task, ret);
+	error_thread.code = 0;
+}
+
 /*
  * The thread's last error is the outer task's when a waiting thread runs this
  * one, so it is put back.
  */
+__attribute__((noinline)) static void call_within(struct errgroup *g,
+    const struct task *task)
+{
+	struct error outer = error_thread;
+
+	error_thread.code = 0;
+	call(g, task);
+	error_thread = outer;
+}
+
 static void run(struct errgroup *g, const struct task *task)
 {
-	int outer_code = error_thread.code, ret;
-	struct error outer, err;
-
-	if (outer_code)
-		outer = error_thread;
-	error_thread.code = 0;
-	ret = task->fn(g->ctx ? g->ctx : context_background(), task->arg);
-	assert(ret <= 0);
-	if (ret) {
-		err = error_of(ret);
-		error_origin(&err, name_of(task));
-		fail(g, &err);
-	}
-	if (outer_code)
-		error_thread = outer;
+	if (error_thread.code)
+		call_within(g, task);
 	else
-		error_thread.code = 0;
+		call(g, task);
 }
 
 /*

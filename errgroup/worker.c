@@ -10,10 +10,10 @@
  * on another one's end. That is the watcher's duty:
  *
  *	While a queue is listed, one worker, the watcher, has nothing to do
- *	but to look at the list again and again. Before it takes a job itself
- *	it sees to a successor, an idle worker or a new one, unless the job
- *	was the last one. If none can be made it takes no job, and tries
- *	again.
+ *	but to look at the list again and again. If there is a job to be taken
+ *	it makes an idle worker its successor, and takes the job; or it makes
+ *	a thread, a hand, that takes it; or if it was the last job there is,
+ *	it takes it, and there is nothing to watch.
  *
  * So whatever the running jobs do, somebody looks at those that are queued. At
  * a look it takes one at once if fewer workers are active than there are
@@ -27,13 +27,11 @@
  * still for STALE_NS, for one job; and those that have used no processor time
  * meanwhile block, and are active no more until their next job. If there were
  * such, twice as many jobs as the last time are taken.
- * A worker that is known to block (worker_block) is not active. So threads grow
- * with the number of tasks that block, as fast as they can be made if that is
- * known, and a pool whose threads mostly block is as quick as an idle one.
- *
- * While the watcher makes its successor, the lock is free, and the successor
- * may come and look before the watcher is back for its job: `claims` keeps it
- * from making one more for the same job.
+ * A worker that is known to block (worker_block) is not active, and lets two more
+ * jobs be taken. So threads grow with the number of tasks that block, as fast as
+ * they can be made if that is known, and a pool whose threads mostly block is as
+ * quick as an idle one. A hand that has not begun yet counts as active, and one
+ * of the jobs as its (`claims`): so none is made for a job that has its thread.
  *
  * A watcher looks every LOOK_NS, awake, for as long as spinning is allowed,
  * then every TICK_NS, or half as often if all moves, asleep in between. When it
@@ -131,9 +129,10 @@ static struct {
 	int64_t tried_ns; /* when one was to be made */
 	int tries; /* in vain, while jobs do not move */
 	int active; /* have a job, or look for one, and do not block */
-	int claims; /* jobs for workers that are making their successor */
+	int claims; /* jobs for threads that are being made */
 	atomic_int hurry; /* jobs that may be taken though others move */
-	int allowance; /* and though there are enough active workers */
+	int credit; /* and though there are enough active workers */
+	int allowance; /* the same, if jobs do not move */
 	int grow; /* the last allowance */
 	int64_t
 	    checked_ns; /* when it was seen who blocks; 0: no need to know */
@@ -317,7 +316,7 @@ void worker_queue_fini(struct worker_queue *queue)
 
 /* ---- threads --------------------------------------------------------------*/
 
-static void *worker_main(void *unused);
+static void *worker_main(void *role);
 
 static bool has_work(void)
 {
@@ -331,15 +330,16 @@ static void ring(struct worker *worker)
 	else
 		atomic_fetch_add_explicit(&worker->rings, 1,
 		    memory_order_relaxed);
+	worker->dozes = false;
 }
 
 /* Lets go of the lock meanwhile. */
-static int add_thread(void)
+static int add_thread(void *role)
 {
 	int ret;
 
 	lock_leave(&pool.lock);
-	ret = thread_start(worker_main, NULL);
+	ret = thread_start(worker_main, role);
 	lock_take(&pool.lock);
 	pool.is_short = ret != 0;
 	return ret;
@@ -361,7 +361,7 @@ static int appoint(void)
 			break;
 		}
 		pool.coming = true;
-		ret = add_thread();
+		ret = add_thread(NULL);
 		if (ret) {
 			pool.coming = false;
 			/* One that has come to rest meanwhile is as good. */
@@ -435,7 +435,7 @@ int worker_list(struct worker_queue *queue)
 		lock_leave(&queue->lock);
 	}
 	if (pool.is_short && LIST_EMPTY(&pool.idle))
-		ret = add_thread();
+		ret = add_thread(NULL);
 	else
 		ret = 0;
 	if (!ret)
@@ -582,7 +582,7 @@ static struct view look(int64_t now_ns)
 	}
 	pool.looked_ns = now_ns;
 	if (!view.count)
-		pool.hurry = 0;
+		pool.hurry = pool.credit = 0;
 	if (view.still_since_ns == INT64_MAX) {
 		pool.allowance = pool.grow = 0;
 		pool.checked_ns = 0;
@@ -698,14 +698,15 @@ static void allow_more(int64_t now_ns)
 /* Whether the watcher may take one of the jobs that a look has found. */
 static bool may_take(const struct view *view, int64_t now_ns)
 {
-	if (view->eligible && pool.active < pool.processors)
+	if (view->eligible &&
+	    (pool.active + pool.claims < pool.processors || pool.credit > 0))
 		return true;
 	if (view->still_since_ns == INT64_MAX)
 		return false;
 	if (!pool.allowance)
 		allow_more(now_ns);
 	return pool.allowance > 0 ||
-	       (view->eligible && pool.active < pool.processors);
+	       (view->eligible && pool.active + pool.claims < pool.processors);
 }
 
 /* ---- the watcher ----------------------------------------------------------*/
@@ -730,26 +731,13 @@ static bool tell_starving(int code)
 }
 
 /*
- * Sees to somebody who watches the jobs that the watcher leaves. If that cannot
- * be, it stays; when nothing has moved for long, it goes all the same.
+ * No thread could be made. When nothing has moved for long, all know, and the
+ * watcher goes all the same.
  */
-static bool succeeded(struct worker *self, int64_t now_ns)
+static bool gives_up(int code)
 {
-	int ret;
-
-	if (pool.is_short && LIST_EMPTY(&pool.idle) &&
-	    now_ns - pool.tried_ns < STALE_NS)
-		return false;
-	pool.tried_ns = now_ns;
-	pool.watcher = NULL;
-	pool.claims++;
-	ret = appoint();
-	pool.claims--;
-	if (!ret || pool.watcher)
-		return true;
-	pool.watcher = self;
 	if (++pool.tries == STARVED_TRIES)
-		while (tell_starving(ret))
+		while (tell_starving(code))
 			;
 	if (pool.tries < LAST_TRIES)
 		return false;
@@ -758,23 +746,53 @@ static bool succeeded(struct worker *self, int64_t now_ns)
 	return true;
 }
 
-/* What the watcher may do, and then it is the watcher no more. */
-static bool watcher_take(struct worker *self, struct work *work,
-    const struct view *view, int64_t now_ns)
-{
-	bool found;
+enum step { WAIT, AGAIN, GO };
 
-	if (!may_take(view, now_ns) || view->count <= (uint64_t)pool.claims)
-		return false;
+/*
+ * Sees to a thread more, while there is a watcher: an idle worker takes the
+ * watcher's place, who may go; a new one takes a job, and the watcher stays.
+ */
+static enum step add_hand(int64_t now_ns)
+{
+	int ret;
+
+	if (!LIST_EMPTY(&pool.idle)) {
+		pool.watcher = NULL;
+		appoint();
+		return GO;
+	}
+	if (pool.is_short && now_ns - pool.tried_ns < STALE_NS)
+		return WAIT;
+	pool.tried_ns = now_ns;
+	pool.claims++;
+	ret = add_thread(&pool.claims);
+	if (!ret)
+		return AGAIN;
+	pool.claims--;
+	return gives_up(ret) ? GO : WAIT;
+}
+
+/* What the watcher does; with GO it has work, and is the watcher no more. */
+static enum step watcher_step(struct work *work, const struct view *view,
+    int64_t now_ns)
+{
+	enum step step;
+
+	if (view->count <= (uint64_t)pool.claims || !may_take(view, now_ns))
+		return WAIT;
 	if (view->count == 1 && take_last(work)) {
 		pool.watcher = NULL;
-		found = true;
+		step = GO;
 	} else {
-		found = succeeded(self, now_ns) && take_found(work);
+		step = add_hand(now_ns);
+		if (step == GO && !take_found(work))
+			step = WAIT;
 	}
-	if (found && pool.allowance > 0)
+	if (step != WAIT && pool.credit > 0)
+		pool.credit--;
+	else if (step != WAIT && pool.allowance > 0)
 		pool.allowance--;
-	return found;
+	return step;
 }
 
 static void doze(struct worker *self, int64_t until_ns)
@@ -816,9 +834,10 @@ static int64_t tick_ns(const struct view *view, int64_t last_ns)
 /* Until it has something to do, or there has been nothing to watch for a while. */
 static bool watch(struct worker *self, struct work *work)
 {
-	bool found = false, awake;
+	enum step step = WAIT;
 	int64_t sleep_ns = TICK_NS;
 	struct spin spin;
+	bool awake;
 	int quiet = 0;
 
 	awake = spin_begin_spare(&spin);
@@ -826,8 +845,10 @@ static bool watch(struct worker *self, struct work *work)
 		int64_t now_ns = clock_ns();
 		struct view view = look(now_ns);
 
-		found = watcher_take(self, work, &view, now_ns);
-		if (found || pool.watcher != self)
+		step = watcher_step(work, &view, now_ns);
+		if (step == AGAIN)
+			continue;
+		if (step == GO || pool.watcher != self)
 			break;
 		if (awake) {
 			awake = wait_awake(&spin, now_ns);
@@ -840,7 +861,7 @@ static bool watch(struct worker *self, struct work *work)
 	spin_end(&spin);
 	if (pool.watcher == self)
 		pool.watcher = NULL;
-	return found;
+	return step == GO;
 }
 
 /* ---- the workers ----------------------------------------------------------*/
@@ -897,18 +918,24 @@ static void do_work(struct work *work)
 	worker_leave(work->queue);
 }
 
-static void *worker_main(void *unused)
+/* The watcher that is coming, or (with a role) one that has been claimed. */
+static void *worker_main(void *role)
 {
 	struct worker self = {.tid = gettid(), .rings = 0};
 	struct work work;
+	bool found = false;
 
-	(void)unused;
 	pthread_setname_np(pthread_self(), "cratos-worker");
 	pthread_getcpuclockid(pthread_self(), &self.clock);
 	this_worker = &self;
 	lock_take(&pool.lock);
-	pool.coming = false;
-	while (find_work(&self, &work)) {
+	if (role) {
+		pool.claims--;
+		found = take_found(&work);
+	} else {
+		pool.coming = false;
+	}
+	for (; found || find_work(&self, &work); found = false) {
 		count_in(&self);
 		lock_leave(&pool.lock);
 		do_work(&work);
@@ -934,8 +961,12 @@ void worker_block(void)
 	struct worker *self = this_worker;
 
 	lock_take(&pool.lock);
-	if (self && !self->blocked++)
+	if (self && !self->blocked++) {
 		count_out(self);
+		/* Others may block, too: threads are made ahead of them. */
+		if (has_work() && pool.credit < GROW_MAX)
+			pool.credit += 2;
+	}
 	hurry();
 	lock_leave(&pool.lock);
 }

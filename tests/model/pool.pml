@@ -35,7 +35,8 @@
 byte watcher = NONE;
 bool coming;
 bool idle[THREADS], made[THREADS];
-byte claims; /* workers on their way back to a job */
+bool is_hand[THREADS]; /* made to take a job, while another one watches */
+byte claims; /* hands that have not begun */
 byte failures;
 
 /* the group, and its queue */
@@ -69,7 +70,7 @@ inline unlist()
 }
 
 /* Makes a worker, or fails. The lock is not held. */
-inline make_thread(ok)
+inline make_thread(ok, hand)
 {
 	atomic {
 		if
@@ -84,6 +85,7 @@ inline make_thread(ok)
 			:: else -> break
 			od;
 			assert(i < THREADS); /* the bound is large enough */
+			is_hand[i] = hand;
 			made[i] = true;
 			i = 0
 		:: else
@@ -118,10 +120,30 @@ inline do_task()
 active [THREADS] proctype worker()
 {
 	byte me = _pid, i;
-	bool job, ok, last, free;
+	bool job, ok, last, free, more;
 
 end_gone:
-	atomic { made[me] -> coming = false; rest() };
+	atomic {
+		made[me] ->
+		job = false;
+		if
+		:: is_hand[me] ->
+			is_hand[me] = false;
+			claims--;
+			if
+			:: queued > 0 && listed ->
+				queued--;
+				visitors++;
+				job = true
+			:: else -> rest()
+			fi
+		:: else -> coming = false; rest()
+		fi
+	};
+	if
+	:: job -> goto run_it
+	:: else
+	fi;
 end_idle:
 	if
 	:: atomic { watcher == me -> skip }
@@ -130,6 +152,7 @@ end_idle:
 	fi;
 watch:
 	job = false;
+	more = false;
 	last = false;
 	atomic {
 		if
@@ -159,11 +182,10 @@ watch:
 #ifdef BREAK_SUCCESSOR
 			queued--; visitors++; watcher = NONE; job = true
 #else
-			watcher = NONE;
 			appoint_idle(ok);
 			if
 			:: ok -> queued--; visitors++; job = true
-			:: else -> coming = true; claims++
+			:: else -> claims++; more = true
 			fi
 #endif
 		fi
@@ -187,30 +209,17 @@ watch:
 	if
 	:: job -> goto run_it
 	:: !job && idle[me] -> goto end_idle
-	:: !job && watcher == me -> goto watch
+	:: !job && !idle[me] && !more -> goto watch
 	:: else
 	fi;
-	make_thread(ok);
+	make_thread(ok, true);
 	atomic {
-		claims--;
 		if
-		:: !ok -> coming = false;
-			if
-			:: watcher == NONE -> watcher = me
-			:: else -> rest()
-			fi
-		:: ok && queued > 0 && listed ->
-			queued--;
-			visitors++;
-			job = true
-		:: else -> rest()
+		:: !ok -> claims--
+		:: else
 		fi
 	};
-	if
-	:: job -> goto run_it
-	:: !job && watcher == me -> goto watch
-	:: else -> goto end_idle
-	fi;
+	goto watch;
 run_it:
 	do_task();
 	if
@@ -288,7 +297,7 @@ list:
 			:: else
 			fi
 		};
-		make_thread(ok);
+		make_thread(ok, false);
 		if
 		:: !ok -> atomic { coming = false }; goto again
 		:: else -> goto list
