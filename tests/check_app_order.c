@@ -297,17 +297,25 @@ START_TEST(one_shots_in_a_row_run_one_after_the_other)
 }
 END_TEST
 
-static struct event late = EVENT_INIT;
+static struct event late = EVENT_INIT, late_began = EVENT_INIT;
 
 /* Its stop does not end it. */
 static int late_start(struct context *ctx, void *arg)
 {
 	(void)ctx;
 	note("start:%s", (const char *)arg);
+	event_set(&late_began);
 	if (!event_wait(&late))
 		return -EDEADLK;
 	note("late:%s", (const char *)arg);
 	return 0;
+}
+
+/* Its start was called, but the thread may not have come so far. */
+static int stop_begun(struct context *ctx, void *arg)
+{
+	event_wait(&late_began);
+	return note_stop(ctx, arg);
 }
 
 static int let_late_return(struct context *ctx, void *arg)
@@ -324,7 +332,7 @@ START_TEST(a_stop_waits_for_the_start_of_what_comes_after_to_return)
 {
 	struct server server = {.name = "b",
 	    .start = late_start,
-	    .stop = note_stop,
+	    .stop = stop_begun,
 	    .arg = (void *)"b"};
 	struct server other = {.name = "z",
 	    .start = return_0,

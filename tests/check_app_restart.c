@@ -368,6 +368,7 @@ START_TEST(always_restarts_a_server_that_returns)
 	struct worker a = WORKER(.name = "a", .failures = 3);
 	struct worker b = WORKER(.name = "b", .failures = 2, .code = -EIO);
 	struct server server = worker_server(&a);
+	int ret;
 
 	make();
 	server.restart.when = SERVER_RESTART_ALWAYS;
@@ -378,7 +379,9 @@ START_TEST(always_restarts_a_server_that_returns)
 	when("ready:a", 4, open_gate);
 	hook(APP_AFTER_START, note_hook, "up");
 	when("app-ready", 1, stop_app);
-	ck_assert_int_eq(app_go(), 0);
+	ret = app_go();
+	/* It may be about to fail once more when the app stops. */
+	ck_assert(ret == 0 || ret == b.code);
 	ck_assert_int_ge(a.starts, 1);
 	ck_assert_int_eq(a.starts, a.stops);
 	ck_assert_int_eq(b.starts, b.stops);
