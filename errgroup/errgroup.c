@@ -18,7 +18,9 @@
  * has pushed it may be about to wait, and would run it himself.
  *
  * A thread that waits for the group takes from the queue what no other has
- * taken, and runs it: the task would have to be waited for anyhow. It waits
+ * taken, and runs it: the task would have to be waited for anyhow, since it was
+ * the first of the queue before the group was seen to be busy, and still is: so
+ * the group was not idle in between. It waits
  * for all to have ended at once, or for `idle_at`, as many had ended at once
  * before another one was started, to reach the number that was started when it
  * came; so a group that is busy again at once lets go those who waited for the
@@ -86,7 +88,6 @@ struct errgroup {
 	alignas(LINE) _Atomic uint64_t started; /* tasks, ever */
 	_Atomic uint64_t idle_at; /* as many had all ended at some time */
 	alignas(LINE) _Atomic uint64_t ended; /* of those that were started */
-	atomic_int asleep; /* goers, of those of queue.wanted, not told */
 	atomic_int waiting; /* waiters that sleep */
 	atomic_int rounds, slots; /* what they sleep on */
 	/* what changes rarely */
@@ -118,7 +119,6 @@ struct errgroup *errgroup_new(void)
 	atomic_init(&g->started, 0);
 	atomic_init(&g->idle_at, 0);
 	atomic_init(&g->ended, 0);
-	atomic_init(&g->asleep, 0);
 	atomic_init(&g->waiting, 0);
 	atomic_init(&g->rounds, 0);
 	atomic_init(&g->slots, 0);
@@ -192,8 +192,8 @@ void errgroup_free(struct errgroup **g)
 		return;
 	*g = NULL;
 	assert(old->magic == GROUP_MAGIC && !active(old));
-	context_free(&old->ctx);
 	worker_queue_fini(&old->queue);
+	context_free(&old->ctx);
 	while ((block = old->blocks)) {
 		old->blocks = block->next;
 		free(block);
@@ -212,8 +212,8 @@ int errgroup_set_limit(struct errgroup *g, int n)
 		    error_set(-EBUSY, "cannot set the limit: tasks are active");
 	} else {
 		g->limit = n < 0 ? NO_LIMIT : n;
-		if (g->asleep) {
-			g->told += atomic_exchange(&g->asleep, 0);
+		if (g->queue.asleep) {
+			g->told += atomic_exchange(&g->queue.asleep, 0);
 			futex_ring(&g->slots, INT_MAX);
 		}
 	}
@@ -274,9 +274,9 @@ static void begin(struct errgroup *g)
 /* With the lock held: a goer that sleeps, if there is one, has a slot. */
 static void tell_goer(struct errgroup *g)
 {
-	if (!g->asleep || is_full(g))
+	if (!g->queue.asleep || is_full(g))
 		return;
-	g->asleep--;
+	g->queue.asleep--;
 	g->told++;
 	futex_ring(&g->slots, 1);
 }
@@ -291,14 +291,14 @@ static void end(struct errgroup *g, int count)
 	    atomic_fetch_add(&g->ended, (uint64_t)count) + (uint64_t)count;
 	int asleep;
 
-	asleep = atomic_load(&g->asleep);
+	asleep = atomic_load(&g->queue.asleep);
 	if (asleep && (asleep == atomic_load(&g->queue.wanted) ||
 			  !(tasks_taken(&g->queue.tasks) % FAIR))) {
 		lock(g);
 		tell_goer(g);
 		unlock(g);
 	}
-	if (ended == atomic_load(&g->started) && atomic_load(&g->waiting))
+	if (atomic_load(&g->waiting) && ended == atomic_load(&g->started))
 		futex_ring(&g->rounds, INT_MAX);
 }
 
@@ -412,18 +412,22 @@ void errgroup_on_starving(struct errgroup *g,
 static void queue_starved(struct worker_queue *queue, int code)
 {
 	struct errgroup *g = (struct errgroup *)queue;
+	void (*starving)(void *arg, const struct error *err);
 	struct task task;
 	struct error err;
 	bool is_there;
+	void *arg;
 
 	lock(g);
 	is_there = tasks_peek(&queue->tasks, &task);
+	starving = g->starving;
+	arg = g->starving_arg;
 	unlock(g);
 	if (!is_there)
 		return;
 	err = not_started(g, name_of(&task), code);
-	if (g->starving)
-		g->starving(g->starving_arg, &err);
+	if (starving)
+		starving(arg, &err);
 }
 
 static void queue_overdue(struct worker_queue *queue)
@@ -454,9 +458,9 @@ static void fill(struct task *task, const char *name, bool copy, task_fn *fn,
 /* With the lock held, until a goer that is told to go on. */
 static void sleep_for_slot(struct errgroup *g)
 {
-	atomic_fetch_add(&g->asleep, 1);
+	atomic_fetch_add(&g->queue.asleep, 1);
 	if (!is_full(g)) {
-		g->asleep--;
+		g->queue.asleep--;
 		return;
 	}
 	do {
@@ -476,7 +480,8 @@ static void wait_for_slot(struct errgroup *g)
 
 	atomic_fetch_add(&g->queue.wanted, 1);
 	while (is_full(g)) {
-		if (g->queue.wanted - g->asleep == 1 && spin_begin(&spin)) {
+		if (g->queue.wanted - g->queue.asleep == 1 &&
+		    spin_begin(&spin)) {
 			unlock(g);
 			while (is_full(g) && spin_more(&spin))
 				;
@@ -497,7 +502,7 @@ static void wait_for_slot(struct errgroup *g)
  */
 static void leave_slots(struct errgroup *g)
 {
-	if (!atomic_load(&g->asleep) || is_full(g))
+	if (!atomic_load(&g->queue.asleep) || is_full(g))
 		return;
 	if (g->queue.listed && !worker_is_short())
 		g->queue.overdue = true;
@@ -688,11 +693,18 @@ static void wait_for_end(struct errgroup *g, uint64_t started)
 int errgroup_wait(struct errgroup *g, struct error *err)
 {
 	uint64_t started = atomic_load(&g->started);
+	struct claim claim;
 	struct task task;
 	int ended = 0, ret;
 
-	while (is_busy(g, started)) {
-		if (tasks_take(&g->queue.tasks, &task)) {
+	for (;;) {
+		bool found = tasks_first(&g->queue.tasks, &claim);
+
+		if (!is_busy(g, started))
+			break;
+		if (found) {
+			if (!tasks_claim(&g->queue.tasks, &claim, &task))
+				continue;
 			run(g, &task);
 			ended++;
 			if (ended < BATCH && g->limit == NO_LIMIT)
@@ -704,6 +716,7 @@ int errgroup_wait(struct errgroup *g, struct error *err)
 			wait_for_end(g, started);
 		ended = 0;
 	}
+	assert(!ended);
 	ret = g->failed ? g->err.code : 0;
 	if (g->ctx)
 		context_cancel(g->ctx, ret ? &g->err : NULL);

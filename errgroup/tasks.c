@@ -94,7 +94,7 @@ static void copy(struct task *task, const struct task *from)
 	}
 }
 
-bool tasks_take(struct tasks *tasks, struct task *task)
+bool tasks_first(struct tasks *tasks, struct claim *claim)
 {
 	for (;;) {
 		struct ring *ring =
@@ -106,13 +106,8 @@ bool tasks_take(struct tasks *tasks, struct task *task)
 
 		if (atomic_load_explicit(&slot->turn, memory_order_acquire) ==
 		    turn) {
-			if (!atomic_compare_exchange_strong_explicit(
-				&tasks->head, &turn, turn + 1,
-				memory_order_release, memory_order_relaxed))
-				continue;
-			copy(task, &slot->task);
-			atomic_store_explicit(&slot->turn, 0,
-			    memory_order_release);
+			claim->slot = slot;
+			claim->turn = turn;
 			return true;
 		}
 		next = atomic_load_explicit(&ring->next, memory_order_acquire);
@@ -123,6 +118,29 @@ bool tasks_take(struct tasks *tasks, struct task *task)
 		else if (turn == tasks_taken(tasks))
 			return false;
 	}
+}
+
+bool tasks_claim(struct tasks *tasks, const struct claim *claim,
+    struct task *task)
+{
+	uint64_t turn = claim->turn;
+
+	if (!atomic_compare_exchange_strong_explicit(&tasks->head, &turn,
+		turn + 1, memory_order_seq_cst, memory_order_relaxed))
+		return false;
+	copy(task, &claim->slot->task);
+	atomic_store_explicit(&claim->slot->turn, 0, memory_order_release);
+	return true;
+}
+
+bool tasks_take(struct tasks *tasks, struct task *task)
+{
+	struct claim claim;
+
+	while (tasks_first(tasks, &claim))
+		if (tasks_claim(tasks, &claim, task))
+			return true;
+	return false;
 }
 
 /* Slots are written by who pushes, so under the lock this one stays as it is. */

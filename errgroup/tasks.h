@@ -93,6 +93,16 @@ static inline void tasks_push(struct tasks *tasks)
 /* From any thread: takes the first task, false if there is none. */
 bool tasks_take(struct tasks *tasks, struct task *task);
 
+/* The same in two steps: the first task, which is taken if it still is that. */
+struct claim {
+	struct slot *slot;
+	uint64_t turn;
+};
+
+bool tasks_first(struct tasks *tasks, struct claim *claim);
+bool tasks_claim(struct tasks *tasks, const struct claim *claim,
+    struct task *task);
+
 /* Whether there is one, or was a moment ago, by its slot alone. */
 static inline bool tasks_any(struct tasks *tasks)
 {

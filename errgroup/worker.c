@@ -227,6 +227,7 @@ void worker_queue_init(struct worker_queue *queue,
 	atomic_init(&queue->listed, false);
 	queue->starving = false;
 	atomic_init(&queue->wanted, 0);
+	atomic_init(&queue->asleep, 0);
 	atomic_init(&queue->overdue, false);
 	tasks_init(&queue->tasks);
 	atomic_init(&queue->visitors, 0);
@@ -524,13 +525,14 @@ static bool look_at(struct watched *watched, uint64_t taken, uint64_t count,
 /*
  * Whether a queue that moves will not be empty soon, while a processor has
  * nothing to do: those of the pool have, and who waits for the queue's end and
- * moves it, and who pushes.
+ * moves it, and who pushes, unless he sleeps.
  */
 static bool is_slow(const struct worker_queue *queue, uint64_t moved,
-    uint64_t count, int64_t took_ns)
+    uint64_t count, uint64_t pushed, int64_t took_ns)
 {
+	int wanted = queue->wanted;
 	int busy = pool.active + (queue->visitors == 0) +
-		   (queue->watched.pushed != queue->watched.taken + count);
+		   (pushed && !(wanted && wanted == queue->asleep));
 
 	return moved && busy < pool.processors &&
 	       (double)count * (double)took_ns / (double)moved > SLOW_NS;
@@ -561,8 +563,8 @@ static void look_at_queue(struct worker_queue *queue, struct view *view,
 			return; /* it may be freed already */
 	}
 	if (look_at(watched, taken, count, view, now_ns) &&
-	    (queue->wanted ||
-		is_slow(queue, moved, count, now_ns - pool.looked_ns)))
+	    ((queue->wanted && !queue->visitors) ||
+		is_slow(queue, moved, count, pushed, now_ns - pool.looked_ns)))
 		watched->may_be_taken = true;
 	view->eligible |= watched->may_be_taken;
 	watched->pushed = taken + count;
@@ -776,14 +778,14 @@ static enum step add_hand(int64_t now_ns)
 static enum step watcher_step(struct work *work, const struct view *view,
     int64_t now_ns)
 {
-	enum step step;
+	enum step step = WAIT;
 
 	if (view->count <= (uint64_t)pool.claims || !may_take(view, now_ns))
 		return WAIT;
 	if (view->count == 1 && take_last(work)) {
 		pool.watcher = NULL;
 		step = GO;
-	} else {
+	} else if (has_work()) {
 		step = add_hand(now_ns);
 		if (step == GO && !take_found(work))
 			step = WAIT;
@@ -852,13 +854,16 @@ static bool watch(struct worker *self, struct work *work)
 			break;
 		if (awake) {
 			awake = wait_awake(&spin, now_ns);
+			if (!awake)
+				spin_end(&spin);
 			continue;
 		}
 		quiet = has_work() ? 0 : quiet + 1;
 		sleep_ns = tick_ns(&view, sleep_ns);
 		doze(self, now_ns + sleep_ns);
 	}
-	spin_end(&spin);
+	if (awake)
+		spin_end(&spin);
 	if (pool.watcher == self)
 		pool.watcher = NULL;
 	return step == GO;

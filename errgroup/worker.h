@@ -43,8 +43,9 @@ struct worker_queue {
 	const struct worker_queue_type *type;
 	struct tasks tasks;
 	alignas(LINE) atomic_int visitors; /* see worker_visit */
+	atomic_int asleep; /* of those of wanted, and not told of an end */
 	/* guarded by the pool's lock */
-	struct watched watched;
+	alignas(LINE) struct watched watched;
 	TAILQ_ENTRY(worker_queue) link;
 };
 

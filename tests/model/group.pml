@@ -206,7 +206,40 @@ inline wait()
 {
 	first = started;
 	do
-	:: look_busy(first);
+	:: helps ->
+		/* the first of the queue, if there is one, and later it still is */
+		atomic { t = head; helps = head < started };
+		look_busy(first);
+		if
+		:: !busy -> break
+		:: else
+		fi;
+		if
+		:: !helps
+		:: helps ->
+			atomic {
+				helps = t == head;
+#ifdef BREAK_HELP
+				t = head;
+				helps = head < started;
+#endif
+				if
+				:: helps -> head++; assert(idle_at < first)
+				:: else
+				fi
+			};
+			if
+			:: helps -> end_task(t)
+			:: else
+			fi
+		fi;
+		helps = true;
+		if
+		:: helps = false
+		:: skip
+		fi
+	:: !helps ->
+		look_busy(first);
 		if
 		:: !busy -> break
 		:: else
@@ -237,17 +270,12 @@ inline wait()
 }
 
 #ifdef MIDST
-/* Waits at any time, and may help. */
+/* Waits at any time, and helps. */
 active proctype waiter()
 {
-	byte first, seen, s, e, a, task, n;
-	bool busy, free, helps;
+	byte first, seen, s, e, a, t, n;
+	bool busy, free, helps = true;
 
-	if
-	:: atomic { head < started -> task = head; head++ };
-		end_task(task)
-	:: skip
-	fi;
 	wait()
 }
 #else
@@ -256,8 +284,8 @@ active proctype nobody() { waited++ }
 
 active proctype owner()
 {
-	byte first, seen, s, e, n;
-	bool busy;
+	byte first, seen, s, e, a, t, n;
+	bool busy, free, helps;
 
 	(gone == GOERS);
 	wait();
