@@ -65,7 +65,6 @@ enum {
 	NO_LIMIT = INT_MAX,
 	BATCH = 64, /* tasks in a row, before others get a look */
 	FAIR = 1024, /* one in as many slots is for who sleeps */
-	STILL_NS = 5000, /* a task not taken for as long has nobody to run it */
 	BLOCK_MAX = 64 /* parked tasks */
 };
 
@@ -446,7 +445,7 @@ static void fill(struct task *task, const char *name, bool copy, task_fn *fn,
 
 	task->fn = fn;
 	task->arg = arg;
-	task->name = name;
+	task->name = name ? name : "task";
 	if (!copy || !name)
 		return;
 	length = strnlen(name, sizeof(task->text) - 1);
@@ -562,7 +561,7 @@ int errgroup_go_literal(struct errgroup *g, const char *name, task_fn *fn,
 int errgroup_go_named(struct errgroup *g, const char *name, task_fn *fn,
     void *arg)
 {
-	int ret = start(g, name ? name : "task", true, fn, arg, true);
+	int ret = start(g, name, true, fn, arg, true);
 
 	if (ret)
 		not_started(g, name, ret);
@@ -571,18 +570,18 @@ int errgroup_go_named(struct errgroup *g, const char *name, task_fn *fn,
 
 int(errgroup_go)(struct errgroup *g, task_fn *fn, void *arg)
 {
-	return errgroup_go_literal(g, "task", fn, arg);
+	return errgroup_go_literal(g, NULL, fn, arg);
 }
 
 bool errgroup_try_go_named(struct errgroup *g, const char *name, task_fn *fn,
     void *arg)
 {
-	return !start(g, name ? name : "task", true, fn, arg, false);
+	return !start(g, name, true, fn, arg, false);
 }
 
 bool(errgroup_try_go)(struct errgroup *g, task_fn *fn, void *arg)
 {
-	return !start(g, "task", false, fn, arg, false);
+	return !start(g, NULL, false, fn, arg, false);
 }
 
 /* With the lock held. */
@@ -647,7 +646,7 @@ int errgroup_go_after(struct errgroup *g, struct context *when,
 		wait_for_slot(g);
 	parked = new_parked(g);
 	if (parked) {
-		fill(&parked->task, name ? name : "task", true, fn, arg);
+		fill(&parked->task, name, true, fn, arg);
 		parked->job.run = run_parked;
 		begin(g);
 		worker_visit(&g->queue);

@@ -86,7 +86,6 @@ enum {
 	IDLE_S = 5, /* a worker unused for as long leaves */
 	SPIN_NS = 10000, /* about what it costs to sleep and be woken */
 	LOOK_NS = 2500, /* between looks of a watcher that is awake */
-	STILL_NS = 5000, /* without a job taken: it does not move by itself */
 	TICK_NS = 50000, /* between those of one that sleeps */
 	SLOW_NS = 100000, /* what moves, but takes longer, is helped */
 	BRIEF = 32, /* pauses that need no leave to be made */

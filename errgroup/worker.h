@@ -14,6 +14,9 @@
 #include "errgroup/lock.h"
 #include "errgroup/tasks.h"
 
+/* A queue of which no job was taken for as long does not move by itself. */
+enum { STILL_NS = 5000 };
+
 struct job {
 	void (*run)(struct job *job); /* owns the job from here on */
 	TAILQ_ENTRY(job) link;
@@ -113,7 +116,7 @@ bool worker_is_short(void);
  *	if (spin_begin(&spin)) {
  *		while (!there && spin_more(&spin))
  *			;
- *		spin_end();
+ *		spin_end(&spin);
  *	}
  *
  * begin is false where it would only keep others from running.
