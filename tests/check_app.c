@@ -745,6 +745,14 @@ START_TEST(endpoints_are_known_before_anything_runs)
 }
 END_TEST
 
+/* What is asked again is asked when all are ready: not before this has looked. */
+static int endpoints_then_ready(struct context *ctx, void *arg)
+{
+	(void)arg;
+	note_endpoints(app_from_context(ctx));
+	return server_ready(ctx);
+}
+
 static int endpoints_register(struct context *ctx,
     const struct instance *instance, void *arg)
 {
@@ -761,7 +769,8 @@ START_TEST(a_late_endpoint_is_asked_again_and_registered)
 	    NULL};
 	int questions = 1;
 	struct server server = {.name = "a",
-	    .start = endpoints_task,
+	    .start = endpoints_then_ready,
+	    .notifies = true,
 	    .endpoint = endpoint,
 	    .arg = &questions};
 
