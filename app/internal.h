@@ -80,6 +80,7 @@ enum {
 	RELOAD_PLACE = 112,
 	STEP_TRY = 160,
 	TURNS_MAX = 64, /* stop tasks that are posted at a time */
+	STOPS_AHEAD = 16, /* contexts for stops that the loop makes */
 	REPEAT_MS = 200, /* a second signal forces no sooner after the first */
 	EXIT_STUCK = 124 /* as timeout(1) */
 };
@@ -122,8 +123,8 @@ struct unit_run {
 	int64_t stop_deadline_ms; /* when it is late; the loop writes it */
 	/* the loop's again */
 	int64_t launch_ms, start_deadline_ms, ready_ms, stop_ms;
-	/* start's; the stop task is parked on turn */
-	struct context *ctx, *turn;
+	/* start's; the stop task is parked on turn; stop's, if made ahead */
+	struct context *ctx, *turn, *stop_ctx;
 };
 
 /* What a unit keeps an error of. */
@@ -267,6 +268,7 @@ struct app {
 	struct unit_list due;
 	struct job_list turns; /* stop tasks that are yet to be posted */
 	unsigned turn_count;
+	unsigned stops_ahead;
 	unsigned wave;
 	struct signals *signals; /* of app_run's frame */
 	struct loop loop;

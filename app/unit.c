@@ -39,6 +39,7 @@ static void apply(struct unit *unit, enum unit_event event);
 
 void unit_release(struct unit *unit)
 {
+	context_free(&unit->run.stop_ctx);
 	context_free(&unit->run.turn);
 	context_free(&unit->run.ctx);
 }
@@ -185,21 +186,52 @@ static int start_task(struct context *unused, void *arg)
 	return 0;
 }
 
-static int call_stop(struct unit *unit)
+static struct context *new_stop_context(struct unit *unit)
 {
-	struct context *ctx;
 	int64_t deadline_ms;
-	int code;
 
 	pthread_mutex_lock(&unit->app->lock);
 	deadline_ms = unit->run.stop_deadline_ms;
 	pthread_mutex_unlock(&unit->app->lock);
+	return context_detached(unit->run.ctx, deadline_ms);
+}
+
+static int call_stop(struct unit *unit)
+{
+	struct context *ahead = unit->run.stop_ctx, *own = NULL, *ctx;
+	int code;
+
+	if (!ahead)
+		own = new_stop_context(unit);
 	/* Out of memory, the stop has to do with start's, which lives as long. */
-	ctx = context_detached(unit->run.ctx, deadline_ms);
-	code = unit->server.stop(ctx ? ctx : unit->run.ctx, unit->server.arg);
-	context_free(&ctx);
+	ctx = ahead ? ahead : own ? own : unit->run.ctx;
+	code = unit->server.stop(ctx, unit->server.arg);
 	assert(code <= 0);
+	context_free(&own);
 	return code;
+}
+
+/*
+ * The first allocation of a thread costs as much as many stops, so the contexts
+ * of a few are the loop's, which has allocated before. Those of many would only
+ * take room at the same time.
+ */
+static void make_stop_context_ahead(struct unit *unit)
+{
+	struct app *app = unit->app;
+
+	if (unit->run.skip_stop || app->stops_ahead == STOPS_AHEAD)
+		return;
+	unit->run.stop_ctx = new_stop_context(unit);
+	if (unit->run.stop_ctx)
+		app->stops_ahead++;
+}
+
+static void free_stop_context(struct unit *unit)
+{
+	if (unit->run.stop_ctx)
+		unit->app->stops_ahead--;
+	context_free(&unit->run.stop_ctx);
 }
 
 /*
@@ -379,6 +411,7 @@ static void begin_stop(struct unit *unit)
 	else
 		skip_stop(unit);
 	if (unit->run.parked) {
+		make_stop_context_ahead(unit);
 		context_cancel_for_jobs(unit->run.turn, &unit->app->turns);
 		if (++unit->app->turn_count == TURNS_MAX)
 			unit_post_turns(unit->app);
@@ -764,8 +797,10 @@ void unit_read_mail(struct unit *unit, unsigned mail)
 		apply(unit, UNIT_ANNOUNCE);
 	if (mail & MAIL_RETURNED)
 		read_return(unit);
-	if (mail & MAIL_HALTED)
+	if (mail & MAIL_HALTED) {
+		free_stop_context(unit);
 		apply(unit, UNIT_HALT);
+	}
 }
 
 bool unit_is_stopping(const struct unit *unit)

@@ -328,11 +328,11 @@ static void call(struct errgroup *g, const struct task *task)
 __attribute__((noinline)) static void call_within(struct errgroup *g,
     const struct task *task)
 {
-	struct error outer = error_thread;
+	struct error outer = error_of(error_thread.code);
 
 	error_thread.code = 0;
 	call(g, task);
-	error_thread = outer;
+	error_set(outer.code, "%s", outer.text);
 }
 
 static void run(struct errgroup *g, const struct task *task)
@@ -346,9 +346,9 @@ static void run(struct errgroup *g, const struct task *task)
 /*
  * For a worker that has found no task more, as a visitor: waits awake for one
  * that nobody else runs; false if there is none. At a limit it is likely to
- * come at once.
+ * come at once. Apart, for the stack's sake, too.
  */
-static bool stay(struct errgroup *g)
+__attribute__((noinline)) static bool stay(struct errgroup *g)
 {
 	struct tasks *tasks = &g->queue.tasks;
 	bool is_limited = g->limit != NO_LIMIT, found = false;

@@ -1,23 +1,73 @@
 /* The thread's last error, and how it becomes a struct error. */
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "errgroup/error_thread.h"
 
-_Thread_local struct error error_thread;
+_Thread_local struct error_thread error_thread;
+
+static pthread_key_t key; /* frees a thread's text with the thread */
+static bool has_key;
+
+/* A later destructor of the thread may set an error again. */
+static void thread_ends(void *text)
+{
+	error_thread = (struct error_thread){0};
+	free(text);
+}
+
+static void make_key(void)
+{
+	has_key = !pthread_key_create(&key, thread_ends);
+}
+
+static char *allocate_text(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	char *text;
+
+	pthread_once(&once, make_key);
+	text = has_key ? malloc(ERROR_TEXT_SIZE) : NULL;
+	if (text && pthread_setspecific(key, text)) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
+/*
+ * Threads of the pool come with a text, and the first thread has this one. So
+ * only one that a program has made may be without, if there is no memory.
+ */
+static char *text_of_thread(void)
+{
+	static char first[ERROR_TEXT_SIZE];
+
+	if (!error_thread.text)
+		error_thread.text =
+		    gettid() == getpid() ? first : allocate_text();
+	return error_thread.text;
+}
 
 int error_set(int code, const char *fmt, ...)
 {
-	va_list ap;
 	int saved = errno;
+	char *text = text_of_thread();
+	va_list ap;
 
 	assert(code <= 0);
 	error_thread.code = code;
+	errno = saved; /* for %m */
 	va_start(ap, fmt);
-	vsnprintf(error_thread.text, sizeof(error_thread.text), fmt, ap);
+	if (text)
+		vsnprintf(text, ERROR_TEXT_SIZE, fmt, ap);
 	va_end(ap);
 	errno = saved;
 	return code;
@@ -41,9 +91,10 @@ struct error error_of(int code)
 	struct error err;
 
 	assert(code <= 0);
-	if (!code || error_thread.code != code)
+	if (!code || error_thread.code != code || !error_thread.text)
 		return error_plain(code);
-	err = error_thread;
+	err.code = code;
+	memcpy(err.text, error_thread.text, ERROR_TEXT_SIZE);
 	error_origin(&err, NULL);
 	return err;
 }

@@ -4,8 +4,8 @@
  * A function of the library, or a task, returns 0 or a negative errno. The
  * words behind the number stay in the thread, put there by error_set(); who
  * receives the number there and then (an errgroup, the app) picks them up.
- * So an error travels by value: nothing is allocated on a failure path, and
- * no text outlives its owner.
+ * So an error travels by value: no text outlives its owner, and nothing is
+ * allocated on a failure path.
  */
 #ifndef CRATOS_ERROR_H
 #define CRATOS_ERROR_H
@@ -28,8 +28,10 @@ struct error {
  *
  * fmt is that of printf(3), %m included. The text is cut to fit struct error
  * and holds until the thread's next error_set. code is a negative errno; a
- * positive one is a programmer error. Does not block or allocate, keeps
- * errno, and may be called from any thread.
+ * positive one is a programmer error. Does not block, keeps errno, and may be
+ * called from any thread. Does not allocate in a task, a server, a hook or the
+ * first thread; any other thread has its room allocated by its first call, and
+ * leaves only the code if there is no memory.
  */
 int error_set(int code, const char *fmt, ...)
 #if defined(__GNUC__)

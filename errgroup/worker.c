@@ -77,6 +77,7 @@
 #include <unistd.h>
 
 #include "errgroup/clock.h"
+#include "errgroup/error_thread.h"
 #include "errgroup/pause.h"
 #include "errgroup/thread.h"
 #include "errgroup/timer.h"
@@ -102,11 +103,11 @@ enum {
 struct worker {
 	pid_t tid;
 	int blocked; /* depth of worker_block */
-	bool dozes;
 	atomic_int rings; /* what it sleeps on */
+	bool dozes;
+	bool counts; /* as active */
 	clockid_t clock; /* of the processor time that it has used */
 	int64_t used_ns; /* at the last time that it was looked at, -1: never */
-	bool counts; /* as active */
 	LIST_ENTRY(worker) active_link;
 	LIST_ENTRY(worker) link; /* of the idle ones */
 };
@@ -316,7 +317,9 @@ void worker_queue_fini(struct worker_queue *queue)
 
 /* ---- threads --------------------------------------------------------------*/
 
-static void *worker_main(void *role);
+/* What a new thread of the pool does first. */
+typedef void *first_fn(void *text);
+static first_fn watch_first, take_first;
 
 static bool has_work(void)
 {
@@ -334,12 +337,16 @@ static void ring(struct worker *worker)
 }
 
 /* Lets go of the lock meanwhile. */
-static int add_thread(void *role)
+static int add_thread(first_fn *first)
 {
+	char *text; /* of its errors; at need, it does without */
 	int ret;
 
 	lock_leave(&pool.lock);
-	ret = thread_start(worker_main, role);
+	text = malloc(ERROR_TEXT_SIZE);
+	ret = thread_start(first, text);
+	if (ret)
+		free(text);
 	lock_take(&pool.lock);
 	pool.is_short = ret != 0;
 	return ret;
@@ -361,7 +368,7 @@ static int appoint(void)
 			break;
 		}
 		pool.coming = true;
-		ret = add_thread(NULL);
+		ret = add_thread(watch_first);
 		if (ret) {
 			pool.coming = false;
 			/* One that has come to rest meanwhile is as good. */
@@ -435,7 +442,7 @@ int worker_list(struct worker_queue *queue)
 		lock_leave(&queue->lock);
 	}
 	if (pool.is_short && LIST_EMPTY(&pool.idle))
-		ret = add_thread(NULL);
+		ret = add_thread(watch_first);
 	else
 		ret = 0;
 	if (!ret)
@@ -766,7 +773,7 @@ static enum step add_hand(int64_t now_ns)
 		return WAIT;
 	pool.tried_ns = now_ns;
 	pool.claims++;
-	ret = add_thread(&pool.claims);
+	ret = add_thread(take_first);
 	if (!ret)
 		return AGAIN;
 	pool.claims--;
@@ -900,7 +907,9 @@ static bool rest(struct worker *self)
 	return false;
 }
 
-static bool find_work(struct worker *self, struct work *work)
+/* Apart, so that its part of the stack is not held during a job. */
+__attribute__((noinline)) static bool find_work(struct worker *self,
+    struct work *work)
 {
 	bool found = (pool.watcher || pool.coming) && take_any(work);
 
@@ -922,8 +931,7 @@ static void do_work(struct work *work)
 	worker_leave(work->queue);
 }
 
-/* The watcher that is coming, or (with a role) one that has been claimed. */
-static void *worker_main(void *role)
+static void work(char *text, bool is_hand)
 {
 	struct worker self = {.tid = gettid(), .rings = 0};
 	struct work work;
@@ -931,9 +939,10 @@ static void *worker_main(void *role)
 
 	pthread_setname_np(pthread_self(), "cratos-worker");
 	pthread_getcpuclockid(pthread_self(), &self.clock);
+	error_thread.text = text;
 	this_worker = &self;
 	lock_take(&pool.lock);
-	if (role) {
+	if (is_hand) {
 		pool.claims--;
 		found = take_found(&work);
 	} else {
@@ -947,6 +956,21 @@ static void *worker_main(void *role)
 	}
 	lock_leave(&pool.lock);
 	this_worker = NULL;
+	error_thread = (struct error_thread){0};
+	free(text);
+}
+
+/* It is the watcher that is coming. */
+static void *watch_first(void *text)
+{
+	work(text, false);
+	return NULL;
+}
+
+/* A hand: one of the jobs has been claimed for it. */
+static void *take_first(void *text)
+{
+	work(text, true);
 	return NULL;
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cratos/error.h>
+#include <cratos/errgroup.h>
 
 #include "tests/suite.h"
 
@@ -140,6 +140,59 @@ START_TEST(each_thread_has_words_of_its_own)
 }
 END_TEST
 
+static void *error_without_memory(void *arg)
+{
+	struct error *err = arg;
+
+	fault_from(FAULT_MEMORY, 1);
+	error_set(-EIO, "there is no room for this");
+	err[0] = error_of(-EIO);
+	fault_none();
+	error_set(-EIO, "there is for this");
+	err[1] = error_of(-EIO);
+	return NULL;
+}
+
+/* G17 */
+START_TEST(without_memory_a_thread_of_the_program_has_the_codes_own_words)
+{
+	struct error err[2];
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, error_without_memory,
+			     err),
+	    0);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(err[0].code, -EIO);
+	ck_assert_str_eq(err[0].text, strerror(EIO));
+	ck_assert_str_eq(err[1].text, "there is for this");
+}
+END_TEST
+
+static int fail_without_memory(struct context *ctx, void *arg)
+{
+	(void)ctx, (void)arg;
+	fault_from(FAULT_MEMORY, 1);
+	return error_set(-EIO, "of a task");
+}
+
+/* G17: nothing is allocated on a failure path */
+START_TEST(a_task_and_the_first_thread_have_their_words_without_memory)
+{
+	struct errgroup *group = errgroup_new();
+	struct error err;
+
+	ck_assert_int_eq(errgroup_go(group, fail_without_memory, NULL), 0);
+	ck_assert_int_eq(errgroup_wait(group, &err), -EIO);
+	ck_assert_str_eq(err.text, "of a task");
+	error_set(-EPERM, "of the first thread");
+	ck_assert_str_eq(error_of(-EPERM).text, "of the first thread");
+	ck_assert_int_eq(fault_failed(FAULT_MEMORY), 0);
+	fault_none();
+	errgroup_free(&group);
+}
+END_TEST
+
 /* C25 */
 START_TEST(a_positive_code_is_a_programmer_error)
 {
@@ -157,7 +210,9 @@ static Suite *error_suite(void)
 	    the_last_error_set_is_the_one_that_holds,
 	    error_set_keeps_errno_and_knows_percent_m,
 	    a_text_that_is_too_long_is_cut_to_fit,
-	    each_thread_has_words_of_its_own);
+	    each_thread_has_words_of_its_own,
+	    without_memory_a_thread_of_the_program_has_the_codes_own_words,
+	    a_task_and_the_first_thread_have_their_words_without_memory);
 	SUITE_ADD(suite, "the code's own words",
 	    error_of_a_code_that_was_never_set_has_the_codes_own_words,
 	    error_of_another_code_than_was_set_has_the_codes_own_words,

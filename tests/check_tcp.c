@@ -922,7 +922,7 @@ START_TEST(a_stop_takes_no_more_and_waits_for_the_connections)
 	/* What was begun goes on. */
 	ping(fd);
 	ck_assert_int_eq(tcp_connections(tcp), 1);
-	ck_assert(!host.stopped);
+	ck_assert(!fake_host_is_stopped(&host));
 	close(fd);
 	await_stop(0, NULL);
 	clear();

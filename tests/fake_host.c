@@ -227,6 +227,16 @@ struct error fake_host_until_end(struct fake_host *host)
 	return host->end;
 }
 
+static bool is_stopped(struct fake_host *host)
+{
+	return host->stopped;
+}
+
+bool fake_host_is_stopped(struct fake_host *host)
+{
+	return is_done(host, is_stopped);
+}
+
 static bool has_stopped(struct fake_host *host)
 {
 	return host->stopped && has_ended(host);

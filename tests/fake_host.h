@@ -62,6 +62,9 @@ void fake_host_until_ready(struct fake_host *host);
 /* Until the server has ended, and with what. */
 struct error fake_host_until_end(struct fake_host *host);
 
+/* Whether stop has returned. */
+bool fake_host_is_stopped(struct fake_host *host);
+
 /* Until it has ended and stop has returned; stop's result. */
 struct error fake_host_until_stopped(struct fake_host *host);
 
