@@ -55,7 +55,8 @@
  * list gets its first queue, and a watcher goes off duty, in one hold of the
  * pool's lock: whoever lists finds a watcher or appoints one. No wake-up is lost:
  * a worker goes to sleep in the hold of the pool's lock in which it found nothing
- * to do, and is appointed or told to hurry under it.
+ * to do, and is appointed or told to hurry under it: then what it sleeps on has
+ * another value. The call that wakes it follows once the lock is let go.
  *
  * A goer whose wake-up was put off (`overdue`) is woken at the next look, or
  * when its queue leaves the list, for then there is no next look.
@@ -144,6 +145,7 @@ static struct {
 	int64_t looked_ns;
 	struct timer retry;
 	bool retrying;
+	atomic_int *rung; /* to be woken once the lock is let go */
 } pool = {.once = PTHREAD_ONCE_INIT,
     .queues = TAILQ_HEAD_INITIALIZER(pool.queues),
     .posted = TAILQ_HEAD_INITIALIZER(pool.posted),
@@ -157,6 +159,20 @@ struct work {
 };
 
 static _Thread_local struct worker *this_worker;
+
+/*
+ * Who was rung is woken now: before, it might run at once, and wait for the
+ * lock. It may be gone already: then its address wakes nobody.
+ */
+static void leave_pool(void)
+{
+	atomic_int *rung = pool.rung;
+
+	pool.rung = NULL;
+	lock_leave(&pool.lock);
+	if (rung)
+		futex_wake_one(rung);
+}
 
 /* ---- waiting awake --------------------------------------------------------*/
 
@@ -303,7 +319,7 @@ void worker_queue_fini(struct worker_queue *queue)
 		lock_take(&pool.lock);
 		if (queue->listed)
 			unlist(queue);
-		lock_leave(&pool.lock);
+		leave_pool();
 	} else {
 		/* Who has unlisted it may be there still. */
 		lock_take(&queue->lock);
@@ -328,11 +344,11 @@ static bool has_work(void)
 
 static void ring(struct worker *worker)
 {
-	if (worker->dozes)
-		futex_ring(&worker->rings, 1);
-	else
-		atomic_fetch_add_explicit(&worker->rings, 1,
-		    memory_order_relaxed);
+	atomic_fetch_add_explicit(&worker->rings, 1, memory_order_relaxed);
+	if (worker->dozes && pool.rung)
+		futex_wake_one(&worker->rings);
+	else if (worker->dozes)
+		pool.rung = &worker->rings;
 	worker->dozes = false;
 }
 
@@ -342,7 +358,7 @@ static int add_thread(first_fn *first)
 	char *text; /* of its errors; at need, it does without */
 	int ret;
 
-	lock_leave(&pool.lock);
+	leave_pool();
 	text = malloc(ERROR_TEXT_SIZE);
 	ret = thread_start(first, text);
 	if (ret)
@@ -391,7 +407,7 @@ static int appoint_once(void)
 		int seen =
 		    atomic_load_explicit(&pool.tried, memory_order_relaxed);
 
-		lock_leave(&pool.lock);
+		leave_pool();
 		futex_wait(&pool.tried, seen, NULL);
 		lock_take(&pool.lock);
 	}
@@ -436,7 +452,7 @@ int worker_list(struct worker_queue *queue)
 	} else if ((pool.watcher || (pool.coming && !pool.unsure)) &&
 		   !pool.is_short) {
 		list(queue);
-		lock_leave(&pool.lock);
+		leave_pool();
 		return 0;
 	} else {
 		lock_leave(&queue->lock);
@@ -450,7 +466,7 @@ int worker_list(struct worker_queue *queue)
 	lock_take(&queue->lock);
 	if (!ret)
 		list(queue);
-	lock_leave(&pool.lock);
+	leave_pool();
 	return ret;
 }
 
@@ -729,7 +745,7 @@ static bool tell_starving(int code)
 			continue;
 		queue->starving = true;
 		worker_visit(queue);
-		lock_leave(&pool.lock);
+		leave_pool();
 		queue->type->starved(queue, code);
 		lock_take(&pool.lock);
 		worker_leave(queue);
@@ -810,7 +826,7 @@ static void doze(struct worker *self, int64_t until_ns)
 	int seen = atomic_load_explicit(&self->rings, memory_order_relaxed);
 
 	self->dozes = true;
-	lock_leave(&pool.lock);
+	leave_pool();
 	futex_wait(&self->rings, seen, &until);
 	lock_take(&pool.lock);
 	self->dozes = false;
@@ -821,7 +837,7 @@ static bool wait_awake(struct spin *spin, int64_t now_ns)
 {
 	bool awake;
 
-	lock_leave(&pool.lock);
+	leave_pool();
 	do
 		awake = spin_more(spin);
 	while (awake && spin->now_ns < now_ns + LOOK_NS && !pool.hurry);
@@ -890,7 +906,7 @@ static bool rest(struct worker *self)
 	}
 	LIST_INSERT_HEAD(&pool.idle, self, link);
 	if (spin_begin_spare(&spin)) {
-		lock_leave(&pool.lock);
+		leave_pool();
 		while (atomic_load_explicit(&self->rings,
 			   memory_order_relaxed) == seen &&
 		       spin_more(&spin))
@@ -950,11 +966,11 @@ static void work(char *text, bool is_hand)
 	}
 	for (; found || find_work(&self, &work); found = false) {
 		count_in(&self);
-		lock_leave(&pool.lock);
+		leave_pool();
 		do_work(&work);
 		lock_take(&pool.lock);
 	}
-	lock_leave(&pool.lock);
+	leave_pool();
 	this_worker = NULL;
 	error_thread = (struct error_thread){0};
 	free(text);
@@ -996,7 +1012,7 @@ void worker_block(void)
 			pool.credit += 2;
 	}
 	hurry();
-	lock_leave(&pool.lock);
+	leave_pool();
 }
 
 void worker_unblock(void)
@@ -1005,7 +1021,7 @@ void worker_unblock(void)
 		return;
 	lock_take(&pool.lock);
 	count_in(this_worker);
-	lock_leave(&pool.lock);
+	leave_pool();
 }
 
 /* ---- what cannot be refused -----------------------------------------------*/
@@ -1019,7 +1035,7 @@ static void retry(struct timer *timer)
 	pool.retrying = false;
 	if (has_work() && appoint())
 		retry_later();
-	lock_leave(&pool.lock);
+	leave_pool();
 }
 
 static void retry_later(void)
@@ -1042,7 +1058,7 @@ void worker_post_all(struct job_list *jobs)
 	if (appoint())
 		retry_later();
 	hurry();
-	lock_leave(&pool.lock);
+	leave_pool();
 }
 
 void worker_post(struct job *job)
@@ -1063,6 +1079,6 @@ bool worker_is_idle(pid_t tid)
 		break;
 	if (!worker && pool.watcher && pool.watcher->tid == tid)
 		worker = pool.watcher;
-	lock_leave(&pool.lock);
+	leave_pool();
 	return worker != NULL;
 }
