@@ -471,7 +471,7 @@ void report_all(struct app *app)
 	report_line(app, NULL, "%s for %s, %sready; %zu of %zu servers ready%s",
 	    app_state_name(app->state),
 	    report_duration(clock_ms() - app->state_ms, since),
-	    app->ready ? "" : "not ", ready, app->units.count, also);
+	    app_ready(app) ? "" : "not ", ready, app->units.count, also);
 	for (size_t i = 0; i < app->units.count; i++)
 		report_unit(app->units.all[i]);
 	for (int i = 0; i < STATES; i++) {
