@@ -68,6 +68,9 @@ static int check_options(const struct app_options *options)
 	if (!ret)
 		ret = check_one_use(options->report_signal, "ask for a report",
 		    &used);
+	if (!ret)
+		ret = check_one_use(options->reaper ? SIGCHLD : 0,
+		    "tell of children", &used);
 	if (ret)
 		return ret;
 	if ((unsigned)options->registrar_policy > REGISTRAR_RETRY_BESIDE)
@@ -86,8 +89,8 @@ static int copy_options(struct app *app, const struct app_options *options)
 
 	while (list[n++])
 		;
-	/* With room for two that do something else. */
-	app->signal_list = calloc(n + 2, sizeof(int));
+	/* With room for three that do something else. */
+	app->signal_list = calloc(n + 3, sizeof(int));
 	if (!app->signal_list)
 		return -ENOMEM;
 	memcpy(app->signal_list, list, n * sizeof(int));
@@ -96,6 +99,8 @@ static int copy_options(struct app *app, const struct app_options *options)
 		app->signal_list[n++] = options->reload_signal;
 	if (options->report_signal)
 		app->signal_list[n++] = options->report_signal;
+	if (options->reaper)
+		app->signal_list[n++] = SIGCHLD;
 	app->start_timeout_ms = options->start_timeout_ms;
 	app->stop_timeout_ms =
 	    or_default(options->stop_timeout_ms, DEFAULT_STOP_TIMEOUT_MS);
@@ -114,6 +119,7 @@ static int copy_options(struct app *app, const struct app_options *options)
 	app->reload_arg = options->reload_arg;
 	app->reload_signal = options->reload_signal;
 	app->report_signal = options->report_signal;
+	app->reaper = options->reaper;
 	if (options->registrar) {
 		app->registrar = *options->registrar;
 		app->has_registrar = app->registrar.register_instance;

@@ -219,6 +219,19 @@ struct app_options { /* zero is the default everywhere */
 	 */
 	int reload_signal, report_signal;
 	/*
+	 * While app_run runs, the process is the reaper of all that descends
+	 * from it (PR_SET_CHILD_SUBREAPER; as PID 1 it is that anyway): it gets
+	 * those that have lost their parent, reaps them, and ends them with
+	 * their server (exec_server) or, if they are of none, when all servers
+	 * have stopped: SIGTERM, and SIGKILL at the deadline of the stop, or
+	 * after 5 s. For all of the process, hence for a program to choose: it
+	 * must not itself wait for children that its main thread has forked
+	 * (those of other threads are left alone), and the main thread must not
+	 * end before app_run does. Takes SIGCHLD. Of several apps in a process
+	 * the last one ends what is of no server.
+	 */
+	bool reaper;
+	/*
 	 * Told of each transition, in order, on the thread of app_run. Signals
 	 * and deadlines wait while it runs. It may call what can be called from
 	 * any thread while app_run runs (app_stop, app_reload, app_report, and

@@ -76,6 +76,8 @@ enum {
 	DEFAULT_RESTART_WINDOW_MS = 10000,
 	GRACE_MS = 1000, /* between the deadline and "stuck" */
 	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
+	SWEEP_MS = 5000, /* for strays to stop, at most */
+	SWEEP_KILL_MS = 500, /* for them to go after SIGKILL */
 	REPORT_PLACE = 162,
 	RELOAD_PLACE = 112,
 	STEP_TRY = 160,
@@ -240,6 +242,7 @@ struct app {
 	    void *arg);
 	void *reload_arg;
 	int reload_signal, report_signal;
+	bool reaper;
 	struct context *parent;
 	int *signal_list;
 	void (*on_event)(const struct app_event *event, void *arg);
@@ -258,6 +261,9 @@ struct app {
 	int64_t drain_ms, drain_end_ms;
 	bool announced; /* registered and ready: others may rely on it */
 	bool drained, stuck_told;
+	/* What is of no server: told to stop, killed; until when. */
+	bool reaps, sweeping, swept_by_force, sweep_over;
+	int64_t sweep_end_ms;
 	bool ready_told; /* what the last event of it was */
 	bool overdue; /* something was left behind at its deadline */
 	int signals_seen; /* 0 or 1: the next one forces */

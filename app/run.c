@@ -23,6 +23,7 @@
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
 #include "errgroup/starving.h"
+#include "server/reaper.h"
 
 /* ---- stopping ---- */
 
@@ -136,6 +137,10 @@ static void obey_second_signal(struct app *app)
 
 static void take_signal(struct app *app, int signal)
 {
+	if (signal == SIGCHLD && app->reaper) {
+		reaper_look();
+		return;
+	}
 	report_signal(app, APP_EVENT_SIGNAL, signal);
 	if (signal == app->reload_signal) {
 		app_reload(app);
@@ -241,6 +246,61 @@ static void stop_all_at_once(struct app *app)
 	}
 }
 
+/* ---- what no server answers for ---- */
+
+/* It has the rest of the time to stop, but not for ever. */
+static size_t begin_sweep(struct app *app)
+{
+	int64_t least_ms = clock_deadline_ms(SLACK_MS);
+	size_t left = reaper_sweep(SIGTERM);
+
+	app->sweeping = true;
+	app->sweep_end_ms = clock_deadline_ms(SWEEP_MS);
+	if (app->stop_deadline_ms < app->sweep_end_ms)
+		app->sweep_end_ms = app->stop_deadline_ms;
+	if (app->sweep_end_ms < least_ms)
+		app->sweep_end_ms = least_ms;
+	if (left)
+		loop_arm(&app->loop, app->sweep_end_ms);
+	return left;
+}
+
+static void sweep_failed(struct app *app, size_t left, const char *what)
+{
+	error_set(-ETIMEDOUT, "%zu process%s that had been left behind %s",
+	    left, left == 1 ? "" : "es", what);
+	report_code(app, NULL, "app", -ETIMEDOUT);
+}
+
+/* At the deadline they are killed; what cannot be killed is given up. */
+static void check_sweep(struct app *app)
+{
+	size_t left = reaper_sweep(SIGKILL);
+
+	if (app->swept_by_force) {
+		app->sweep_over = true;
+		if (left)
+			sweep_failed(app, left, "cannot be killed");
+	} else if (left) {
+		sweep_failed(app, left,
+		    "did not stop in time: killed (SIGKILL)");
+		app->sweep_end_ms = clock_deadline_ms(SWEEP_KILL_MS);
+	}
+	app->swept_by_force = true;
+}
+
+/* The end of each of them is a SIGCHLD, after which this is asked again. */
+static bool is_swept(struct app *app)
+{
+	if (!app->reaper || app->sweep_over)
+		return true;
+	app->sweep_over =
+	    app->sweeping
+		? !reaper_sweep(app->swept_by_force ? SIGKILL : SIGTERM)
+		: !begin_sweep(app);
+	return app->sweep_over;
+}
+
 static void begin_reload(struct app *app)
 {
 	pthread_mutex_lock(&app->lock);
@@ -344,7 +404,7 @@ static bool is_over(struct app *app)
 	case APP_STATE_DRAINING:
 		return app->drained;
 	case APP_STATE_STOPPING:
-		return app->down_count == app->units.count;
+		return app->down_count == app->units.count && is_swept(app);
 	case APP_STATE_AFTER_STOP:
 		return !any_step_runs(app);
 	case APP_STATE_DONE:
@@ -517,6 +577,11 @@ static void check_deadlines(struct app *app)
 		else
 			next_ms = least(next_ms, app->stop_deadline_ms);
 	}
+	if (app->sweeping && !app->sweep_over) {
+		if (now_ms >= app->sweep_end_ms)
+			check_sweep(app);
+		next_ms = least(next_ms, app->sweep_end_ms);
+	}
 	if (app->state == APP_STATE_DRAINING && !app->drained) {
 		app->drained = now_ms >= app->drain_end_ms;
 		next_ms = least(next_ms, app->drain_end_ms);
@@ -652,6 +717,10 @@ static int init(struct app *app, struct error *err)
 		ret = loop_ret;
 	if (!ret)
 		ret = report_init(app);
+	if (!ret && app->reaper) {
+		ret = reaper_begin();
+		app->reaps = !ret;
+	}
 	if (!ret)
 		ret = check_order(app, err);
 	if (!ret)
@@ -695,6 +764,8 @@ static void fini(struct app *app)
 	context_free(&app->base);
 	context_free(&app->values);
 	loop_fini(&app->loop);
+	if (app->reaps)
+		reaper_end();
 }
 
 static void set_running(struct app *app, bool running)

@@ -69,7 +69,7 @@ void signals_block(struct signals *signals, const int *list)
 static void use(int signal)
 {
 	struct sigaction action = {.sa_handler = forward,
-	    .sa_flags = SA_RESTART};
+	    .sa_flags = SA_RESTART | SA_NOCLDSTOP};
 
 	if (!used[signal].users++)
 		sigaction(signal, &action, &used[signal].before);

@@ -14,6 +14,7 @@
 #include "app/internal.h"
 #include "app/where.h"
 #include "errgroup/error_thread.h"
+#include "server/reaper.h"
 
 static void kill_registrar(struct app *app)
 {
@@ -33,6 +34,8 @@ _Noreturn void stuck_force(struct app *app, int status)
 			unit->server.kill(unit->server.arg);
 	}
 	kill_registrar(app);
+	if (app->reaps)
+		reaper_kill_all();
 	_exit(status);
 }
 

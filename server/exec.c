@@ -5,8 +5,8 @@
  * that runs stop, and the app's loop, on which the child's end is seen (a pidfd
  * polls readable) and which may call kill; at the deadline a fourth, on which
  * the library calls out_of_time. `lock` guards all that changes. It is held for
- * a few system calls that do not block, never across the spawn, and no other
- * lock is taken under it.
+ * a few system calls that do not block, never across the spawn, and of other
+ * locks only the reaper's is taken under it.
  *
  *	busy		from start's first instruction until the server ended
  *	group		the process group that may be signalled, 0: none
@@ -26,7 +26,9 @@
  * The server ends when the whole group is gone: for what the leader leaves
  * behind nothing but looking again works (it is not our child), so a timerfd
  * is watched in its turn. If this process is the subreaper or PID 1, what was
- * left is our child after all, and is reaped with each look.
+ * left is our child after all, and is reaped with each look; and then the server
+ * ends when what has left the group is gone, too (reaper.h). That is looked for
+ * from the group's end on (`gone_ns`), as by then all of it is ours.
  *
  * The deadline is the end of start's context. context_after does not wait for
  * a function that runs, so exec_free waits for `callbacks` to be 0. One that is
@@ -50,6 +52,7 @@
 #include <cratos/exec.h>
 
 #include "errgroup/clock.h"
+#include "server/reaper.h"
 #include "server/spawn.h"
 #include "server/turn.h"
 
@@ -65,6 +68,7 @@ enum {
 struct exec {
 	/* constant */
 	char **argv, **env, *dir, *endpoint;
+	char **env_mark; /* the place in env that is left for mark */
 	int stop_signal;
 	bool may_exit;
 	pthread_mutex_t lock;
@@ -76,6 +80,7 @@ struct exec {
 	bool late; /* the deadline has passed, SIGKILL was sent */
 	bool doomed; /* kill was called: the process is about to end */
 	pid_t group;
+	struct reaper_run strays; /* what of the run has left the group */
 	struct context *ctx; /* of the run, from the spawn to the end */
 	struct context_after *deadline;
 	int callbacks;
@@ -84,6 +89,9 @@ struct exec {
 	int look_timer; /* timerfd; as all that is watched, the app's */
 	int64_t give_up_ms; /* when what is left over gets SIGKILL */
 	int look_ms, looks_after_kill;
+	bool reaped; /* the leader */
+	int64_t gone_ns; /* when the group was found gone; 0: it is not yet */
+	char mark[REAPER_MARK_SIZE]; /* start's: see reaper.h */
 };
 
 /* ---- signals, all under the lock ------------------------------------------ */
@@ -103,7 +111,14 @@ static int ask_to_stop(struct exec *exec)
 
 	/* One that was stopped (SIGSTOP) could not act on it. */
 	signal_group(exec, SIGCONT);
+	reaper_run_tell(&exec->strays, exec->stop_signal);
 	return ret;
+}
+
+static void kill_all(struct exec *exec)
+{
+	signal_group(exec, SIGKILL);
+	reaper_run_tell(&exec->strays, SIGKILL);
 }
 
 static bool has_members(const struct exec *exec)
@@ -118,6 +133,22 @@ static bool has_members(const struct exec *exec)
 	while (!waitid(P_PGID, (id_t)exec->group, &info, WEXITED | WNOHANG) &&
 	       info.si_pid);
 	return !kill(-exec->group, 0) || errno == EPERM;
+}
+
+/* Once it is gone its id may be another's. */
+static bool has_group(struct exec *exec)
+{
+	if (exec->group && !has_members(exec)) {
+		exec->group = 0;
+		exec->gone_ns = clock_ns();
+	}
+	return exec->group;
+}
+
+static bool is_anything_left(struct exec *exec)
+{
+	return has_group(exec) ||
+	       reaper_run_strays(&exec->strays, exec->gone_ns);
 }
 
 /* ---- the end, in words ----------------------------------------------------- */
@@ -190,6 +221,7 @@ static int end_run(struct exec *exec)
 	exec->deadline = NULL;
 	exec->ctx = NULL;
 	exec->group = 0;
+	reaper_run_end(&exec->strays);
 	exec->busy = false;
 	pthread_mutex_unlock(&exec->lock);
 	if (context_after_stop(&deadline)) {
@@ -200,6 +232,16 @@ static int end_run(struct exec *exec)
 	return result.code ? error_set(result.code, "%s", result.text) : 0;
 }
 
+/* Under the lock: the leader has gone, others have not in time. */
+static void kill_leftovers(struct exec *exec)
+{
+	kill_all(exec);
+	if (!exec->result.code)
+		conclude(exec, -ETIMEDOUT,
+		    "processes that it started did not stop in time: killed "
+		    "(SIGKILL)");
+}
+
 static void out_of_time(void *arg)
 {
 	struct exec *exec = arg;
@@ -207,7 +249,10 @@ static void out_of_time(void *arg)
 	pthread_mutex_lock(&exec->lock);
 	if (exec->ctx && context_err(exec->ctx)) {
 		exec->late = true;
-		signal_group(exec, SIGKILL);
+		if (exec->reaped && is_anything_left(exec))
+			kill_leftovers(exec);
+		else
+			kill_all(exec);
 	}
 	call_back_over(exec);
 	pthread_mutex_unlock(&exec->lock);
@@ -231,15 +276,11 @@ static bool is_left(struct exec *exec)
 {
 	bool over = exec->late || clock_ms() >= exec->give_up_ms;
 
-	if (!has_members(exec))
+	if (!is_anything_left(exec))
 		return false;
 	if (!over)
 		return true;
-	signal_group(exec, SIGKILL);
-	if (!exec->result.code)
-		conclude(exec, -ETIMEDOUT,
-		    "processes that it started did not stop in time: killed "
-		    "(SIGKILL)");
+	kill_leftovers(exec);
 	return exec->looks_after_kill++ < LOOKS_AFTER_KILL;
 }
 
@@ -267,7 +308,7 @@ static int watch_group(struct exec *exec)
 		if (fd >= 0)
 			close(fd);
 		pthread_mutex_lock(&exec->lock);
-		signal_group(exec, SIGKILL);
+		kill_all(exec);
 		pthread_mutex_unlock(&exec->lock);
 		return end_run(exec);
 	}
@@ -299,15 +340,23 @@ static bool reap(struct exec *exec, idtype_t type, int id)
 static int leader_ended(int fd, void *arg)
 {
 	struct exec *exec = arg;
-	bool left;
+	bool was_reaped, left;
 
 	pthread_mutex_lock(&exec->lock);
-	if (!reap(exec, P_PIDFD, fd)) {
+	was_reaped = exec->reaped;
+	if (!was_reaped)
+		exec->reaped = reap(exec, P_PIDFD, fd);
+	/*
+	 * Strays are looked for in the next round of the loop: one look is for
+	 * all that have ended in this one.
+	 */
+	if (!exec->reaped ||
+	    (!was_reaped && !has_group(exec) && reaper_is_on())) {
 		pthread_mutex_unlock(&exec->lock);
 		return SERVER_WATCH_ON;
 	}
 	exec->give_up_ms = INT64_MAX;
-	left = has_members(exec);
+	left = is_anything_left(exec);
 	if (left && !exec->told) {
 		exec->give_up_ms = clock_deadline_ms(LEFTOVER_MS);
 		ask_to_stop(exec);
@@ -327,8 +376,11 @@ static int begin_run(struct exec *exec)
 	if (!exec->busy) {
 		exec->busy = turn_start(&exec->turn) && !exec->doomed;
 		ret = exec->busy;
-		exec->told = exec->late = false;
+		exec->told = exec->late = exec->reaped = false;
+		exec->gone_ns = 0;
 		exec->result.code = 0;
+		if (exec->busy)
+			reaper_run_begin(&exec->strays, exec->mark);
 	}
 	pthread_mutex_unlock(&exec->lock);
 	return ret < 0 ? error_set(ret, "runs already") : ret;
@@ -343,7 +395,7 @@ static void publish(struct exec *exec, struct context *ctx, pid_t pid)
 	if (exec->told)
 		ask_to_stop(exec);
 	if (exec->doomed)
-		signal_group(exec, SIGKILL);
+		kill_all(exec);
 	pthread_mutex_unlock(&exec->lock);
 }
 
@@ -386,7 +438,7 @@ static int undo_spawn(struct exec *exec, pid_t pid, int code)
 	siginfo_t end;
 
 	pthread_mutex_lock(&exec->lock);
-	signal_group(exec, SIGKILL);
+	kill_all(exec);
 	pthread_mutex_unlock(&exec->lock);
 	while (
 	    waitid(P_PID, (id_t)pid, &end, WEXITED | WNOWAIT) && errno == EINTR)
@@ -411,7 +463,9 @@ static int start(struct context *ctx, void *arg)
 
 	if (ret <= 0)
 		return ret;
+	*exec->env_mark = *exec->mark ? exec->mark : NULL;
 	ret = spawn_group(&spawn, &pid);
+	reaper_run_spawned(&exec->strays, ret ? 0 : pid);
 	if (ret) {
 		end_run(exec);
 		return ret;
@@ -442,7 +496,7 @@ static void kill_now(void *arg)
 
 	pthread_mutex_lock(&exec->lock);
 	exec->doomed = true;
-	signal_group(exec, SIGKILL);
+	kill_all(exec);
 	pthread_mutex_unlock(&exec->lock);
 }
 
@@ -506,13 +560,13 @@ static void free_list(char **list)
 	free(list);
 }
 
-/* Sets errno, and has words if it is EINVAL. */
-static char **copy_env(const char *const *env)
+/* With room for the mark. Sets errno, and has words if it is EINVAL. */
+static char **copy_env(const char *const *env, char ***mark)
 {
 	size_t n = 0;
 	char **copy;
 
-	for (; env[n]; n++) {
+	for (; env && env[n]; n++) {
 		if (strchr(env[n], '=') && env[n][0] != '=')
 			continue;
 		error_set(-EINVAL, "not NAME=value in the environment: %s",
@@ -520,7 +574,7 @@ static char **copy_env(const char *const *env)
 		errno = EINVAL;
 		return NULL;
 	}
-	copy = calloc(n + 1, sizeof(*copy));
+	copy = calloc(n + 2, sizeof(*copy));
 	for (size_t i = 0; copy && i < n; i++) {
 		copy[i] = strdup(env[i]);
 		if (!copy[i]) {
@@ -528,6 +582,8 @@ static char **copy_env(const char *const *env)
 			return NULL;
 		}
 	}
+	if (copy)
+		*mark = &copy[n];
 	return copy;
 }
 
@@ -541,6 +597,8 @@ static void destroy(struct exec *exec)
 {
 	pthread_cond_destroy(&exec->called_back);
 	pthread_mutex_destroy(&exec->lock);
+	if (exec->env)
+		*exec->env_mark = NULL;
 	free_list(exec->env);
 	free(exec->argv);
 	free(exec->dir);
@@ -563,11 +621,9 @@ static int copy_options(struct exec *exec, const struct exec_options *options)
 	exec->stop_signal =
 	    options->stop_signal ? options->stop_signal : SIGTERM;
 	exec->may_exit = options->may_exit;
-	if (options->env) {
-		exec->env = copy_env(options->env);
-		if (!exec->env)
-			return -errno;
-	}
+	exec->env = copy_env(options->env, &exec->env_mark);
+	if (!exec->env)
+		return -errno;
 	if (!copy_text(&exec->dir, options->dir) ||
 	    !copy_text(&exec->endpoint, options->endpoint))
 		return -ENOMEM;

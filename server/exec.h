@@ -68,7 +68,12 @@ void exec_free(struct exec **exec);
  * is left of its process group gets the stop signal, and SIGKILL 5 s later.
  *
  * Its stop sends the stop signal to the process group; the server has ended
- * when all of the group are gone. What is left when the time to stop is over
+ * when all of the group are gone. If the process is a reaper
+ * (app_options.reaper), "the group" here is all that the child has started, in
+ * whatever group: who has lost its parent is told by itself, others are left to
+ * the parent that they have. CRATOS_RUN in its environment says what belongs to
+ * the child; of what has taken that away, or hides it, only the app's end is the
+ * end. What is left when the time to stop is over
  * gets SIGKILL and up to 0.5 s to be gone, and the result is -ETIMEDOUT. After
  * a stop, exit status 0, 128 plus the stop signal or SIGTERM, or death by one of
  * the two is a clean end, anything else an error. It can be started again as

@@ -370,7 +370,7 @@ static void check_app(struct appfile *file, const struct appfile *in_force,
 {
 	static const char *const lasting[] = {"name", "version", "register",
 	    "deregister", "register_policy", "register_timeout",
-	    "register_delay", "register_max_delay", NULL};
+	    "register_delay", "register_max_delay", "strays", NULL};
 	const struct app_keys *keys = file->app;
 
 	/* One in force cannot change, and its commands may have gone. */

@@ -23,6 +23,8 @@ static void show_app(const struct appfile *file)
 		    print_duration(app->drain_delay_ms, text));
 	printf(", stops within %s\n",
 	    print_duration(app->stop_timeout_ms, text));
+	if (app->strays == STRAYS_KEEP)
+		printf("    strays     are kept\n");
 	if (app->register_command)
 		printf("    register   %s\n", app->register_command);
 	if (app->deregister_command)

@@ -18,6 +18,7 @@ static const char *const restart_names[] = {"never", "on-failure", "always",
     NULL};
 static const char *const policy_names[] = {"once", "retry", "retry-beside",
     NULL};
+static const char *const strays_names[] = {"kill", "keep", NULL};
 static const char *const scope_names[] = {"one", "dependents", "all", NULL};
 
 const struct config_field app_fields[] =
@@ -92,6 +93,13 @@ const struct config_field app_fields[] =
 	    .max = INT64_MAX,
 	    .fallback = "1m",
 	    .help = "the longest wait before a further try"},
+	{.key = "strays",
+	    .type = CONFIG_ENUM,
+	    .offset = offsetof(struct app_keys, strays),
+	    .names = strays_names,
+	    .fallback = "kill",
+	    .help = "what happens to processes that have left their server's "
+		    "group, when it has stopped"},
 	{0}};
 
 const struct config_field server_fields[] = {

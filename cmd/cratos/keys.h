@@ -16,7 +16,11 @@ struct app_keys {
 	const char *register_command, *deregister_command;
 	int register_policy; /* enum registrar_policy */
 	int64_t register_timeout_ms, register_delay_ms, register_max_delay_ms;
+	int strays; /* enum strays */
 };
+
+/* What becomes of processes that servers leave behind. */
+enum strays { STRAYS_KILL, STRAYS_KEEP };
 
 /* What an exit with status 0 means that nobody asked for. */
 enum on_exit { ON_EXIT_FAIL, ON_EXIT_STAY, ON_EXIT_STOP };

@@ -110,6 +110,37 @@ static int run_app(struct run *run)
 	return app_exit_status(run->app);
 }
 
+static bool has_default(int signal)
+{
+	struct sigaction action;
+
+	return !sigaction(signal, NULL, &action) &&
+	       action.sa_handler == SIG_DFL;
+}
+
+/*
+ * The signals that stop the app, 0-terminated. The kernel keeps from PID 1 what
+ * it has no handler for: what would end any other process by default is a
+ * request to stop then, too. A signal that a thread raises itself gets through.
+ */
+static const int *stop_signals(void)
+{
+	static const int fatal[] = {SIGABRT, SIGUSR2, SIGALRM, SIGVTALRM,
+	    SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXCPU, SIGXFSZ};
+	static int list[NSIG] = {SIGTERM, SIGQUIT, SIGINT};
+	size_t n = 3;
+
+	if (getpid() != 1)
+		return list;
+	for (size_t i = 0; i < sizeof(fatal) / sizeof(*fatal); i++)
+		if (has_default(fatal[i]))
+			list[n++] = fatal[i];
+	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
+		if (has_default(i))
+			list[n++] = i;
+	return list;
+}
+
 static int run_file(struct run *run)
 {
 	const struct app_keys *keys = run->files.file.app;
@@ -130,6 +161,9 @@ static int run_file(struct run *run)
 		keys->reload_timeout_ms ? keys->reload_timeout_ms : -1,
 	    .reload_signal = ignores_hangup() ? 0 : SIGHUP,
 	    .report_signal = SIGUSR1,
+	    .signals = stop_signals(),
+	    /* PID 1 has to reap in any case. */
+	    .reaper = keys->strays == STRAYS_KILL || getpid() == 1,
 	    .on_event = on_event,
 	    .event_arg = run};
 	int status;
