@@ -20,6 +20,8 @@ static const char general_help[] =
     "commands:\n"
     "  run FILE      run the app that FILE describes, until a signal stops it\n"
     "  check FILE    check FILE, and show what would run; starts nothing\n"
+    "  exec COMMAND  run one command, and pass on signals and its exit status, as\n"
+    "                the first process of a container should\n"
     "  help [TOPIC]  this text, or the one of a command; \"ini\" for all keys of\n"
     "                a file, \"sample\" for a file to begin with\n"
     "  version       the version\n"
@@ -80,7 +82,7 @@ static const char version_help[] = "usage: cratos version\n"
 				   "Prints the version.\n";
 
 static const char help_help[] =
-    "usage: cratos help [run|check|version|ini|sample]\n"
+    "usage: cratos help [run|check|exec|version|ini|sample]\n"
     "\n"
     "Explains a command; \"ini\" lists all keys of a file, \"sample\" prints a file\n"
     "with all of them, to begin with.\n";
@@ -93,7 +95,7 @@ static int usage(const char *command, const char *text, const char *word)
 }
 
 /* What is printed and asked for is lost if it cannot be written. */
-static int print(const char *text)
+int print_help(const char *text)
 {
 	if (fputs(text, stdout) < 0 || fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "cratos: cannot write: %m\n");
@@ -110,23 +112,25 @@ static int help_command(int argc, char **argv)
 		return usage("help ", "one topic at a time, not also ",
 		    argv[2]);
 	if (!*topic)
-		return print(general_help);
+		return print_help(general_help);
 	if (!strcmp(topic, "run"))
-		return print(run_help);
+		return print_help(run_help);
 	if (!strcmp(topic, "check"))
-		return print(check_help);
+		return print_help(check_help);
+	if (!strcmp(topic, "exec"))
+		return print_help(exec_help);
 	if (!strcmp(topic, "version"))
-		return print(version_help);
+		return print_help(version_help);
 	if (!strcmp(topic, "help") || !strcmp(topic, "--help") ||
 	    !strcmp(topic, "-h"))
-		return print(help_help);
+		return print_help(help_help);
 	if (!strcmp(topic, "ini"))
 		config_reference(file_sections, stdout);
 	else if (!strcmp(topic, "sample"))
 		config_sample(file_sections, stdout);
 	else
 		return usage("help ", "no help about ", topic);
-	return print("");
+	return print_help("");
 }
 
 /* The option that getopt_long has just refused, which may be one of several in
@@ -161,7 +165,7 @@ static int parse(int argc, char **argv, struct run_options *options,
 	while ((c = getopt_long(argc, argv, run ? ":c:hq" : ":c:h", longs,
 		    NULL)) != -1) {
 		if (c == 'h')
-			return print(help);
+			return print_help(help);
 		if (c == ':')
 			return usage(command, "a file is missing after ",
 			    argv[optind - 1]);
@@ -189,11 +193,11 @@ static int parse(int argc, char **argv, struct run_options *options,
 static int version_command(int argc, char **argv)
 {
 	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
-		return print(version_help);
+		return print_help(version_help);
 	if (argc > 1)
 		return usage("version ",
 		    "no argument goes with version: ", argv[1]);
-	return print("cratos " CRATOS_VERSION "\n");
+	return print_help("cratos " CRATOS_VERSION "\n");
 }
 
 /*
@@ -228,6 +232,8 @@ int main(int argc, char **argv)
 		status = parse(argc, argv, &options, check_help);
 		return status < 0 ? check_command(options.path) : status;
 	}
+	if (!strcmp(command, "exec"))
+		return exec_command(argc, argv);
 	if (!strcmp(command, "version") || !strcmp(command, "--version"))
 		return version_command(argc, argv);
 	if (!strcmp(command, "help") || !strcmp(command, "--help") ||

@@ -15,4 +15,11 @@ struct run_options {
 int run_command(const struct run_options *options);
 int check_command(const char *path);
 
+/* Its own options; the exit status may be the command's. */
+int exec_command(int argc, char **argv);
+extern const char exec_help[];
+
+/* To standard output; the exit status. */
+int print_help(const char *text);
+
 #endif

@@ -374,6 +374,7 @@ help_is_at_every_level() {
 	for flag in --help -h; do
 		helps '^usage: cratos run ' run "$flag"
 		helps '^usage: cratos check ' check "$flag"
+		helps '^usage: cratos exec ' exec "$flag"
 		helps '^usage: cratos version' version "$flag"
 		helps '^usage: cratos help' help "$flag"
 	done
