@@ -153,6 +153,12 @@ $(BENCH)/errgroup $(BENCH)/context $(BENCH)/app $(BENCH)/errgroup_floor \
 		$(BENCH)/app_floor $(BENCH)/drive: $(BENCH)/%: $(BENCH)/%.o
 	$(CC) $(LINK) $(LDFLAGS_PROGRAM) -o $@ $^
 
+# What runs children, and the child, which is to cost as little as can be.
+BENCH_RUN := $(addprefix $(BENCH)/,runner_drive runner_floor runner_child)
+$(BENCH)/runner_child: LINK := -static
+$(BENCH_RUN): $(BENCH)/%: $(BENCH)/%.o
+	$(CC) $(LINK) $(LDFLAGS_PROGRAM) -o $@ $^
+
 $(BENCH)/go/errgroup $(BENCH)/go/context: tests/bench/round.go
 $(BENCH_GO): $(BENCH)/go/%: tests/bench/%.go
 	env GO111MODULE=off GOFLAGS= GOPATH=$(GOPATH) CGO_ENABLED=0 \
@@ -168,6 +174,7 @@ DEPS := pkg-config libinih-dev check python3
 DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
 	mandoc nginx-light redis-server
 DEPS_BENCH := golang-go golang-golang-x-sync-dev
+DEPS_BENCH_RUN := s6 runit supervisor tini dumb-init catatonit
 DEPS_MODEL := spin
 
 ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
@@ -187,7 +194,8 @@ deps-ci: deps
 	$(call install_packages,$(DEPS_CI))
 
 deps-bench: deps
-	$(call install_packages,$(DEPS_BENCH))
+	$(call install_packages,$(DEPS_BENCH) $(foreach p,$(DEPS_BENCH_RUN),$(if \
+	    $(shell apt-cache policy $(p) 2>/dev/null | grep 'Candidate: [0-9]'),$(p))))
 
 deps-model:
 	$(call install_packages,$(DEPS_MODEL))
@@ -226,6 +234,11 @@ test-valgrind: checks
 bench: $(BENCH_CRATOS) $(BENCH_BARE) $(BENCH_GO)
 	python3 tests/bench/run.py --programs $(BENCH) --markdown $(BUILD)/bench.md \
 	    --cc "$(CC)" --version $(VERSION) $(BENCH_FLAGS)
+
+# The same for "cratos run", the bare loop under it, and other runners.
+bench-run: $(BUILD)/cratos $(BENCH_RUN)
+	python3 tests/bench/runner.py --programs $(BENCH) --cratos $(BUILD)/cratos \
+	    $(BENCH_RUN_FLAGS)
 
 # The models of what threads do to each other, and what breaks them.
 model:
@@ -293,8 +306,9 @@ help:
 	@echo 'make test-asan      the same under AddressSanitizer and UBSan'
 	@echo 'make test-tsan      the same under ThreadSanitizer'
 	@echo 'make test-valgrind  the same under valgrind'
-	@echo 'make deps-bench     install what make bench compares with (Go)'
+	@echo 'make deps-bench     install what bench and bench-run compare with'
 	@echo 'make bench          cratos against Go and bare threads: one table'
+	@echo 'make bench-run      cratos run against a bare loop and other runners'
 	@echo 'make deps-ci        install what lint and all end-to-end tests need more'
 	@echo 'make model          check the models with spin; first make deps-model'
 	@echo 'make lint           formatting, static analysis, manual pages'
@@ -305,6 +319,6 @@ help:
 	@echo
 	@echo 'CC, CFLAGS, LDFLAGS, WERROR=1 (warnings are errors), BUILD=folder'
 
-.PHONY: all deps deps-ci deps-bench deps-model bench model run checks test test-asan \
+.PHONY: all deps deps-ci deps-bench deps-model bench bench-run model run checks test test-asan \
 	test-tsan test-valgrind lint format install uninstall clean help
 .DELETE_ON_ERROR:

@@ -68,7 +68,7 @@ enum {
 struct exec {
 	/* constant */
 	char **argv, **env, *dir, *endpoint;
-	char **env_mark; /* the place in env that is left for mark */
+	char **env_mark; /* the place in env that is left for its mark */
 	int stop_signal;
 	bool may_exit;
 	pthread_mutex_t lock;
@@ -91,7 +91,6 @@ struct exec {
 	int look_ms, looks_after_kill;
 	bool reaped; /* the leader */
 	int64_t gone_ns; /* when the group was found gone; 0: it is not yet */
-	char mark[REAPER_MARK_SIZE]; /* start's: see reaper.h */
 };
 
 /* ---- signals, all under the lock ------------------------------------------ */
@@ -368,7 +367,7 @@ static int leader_ended(int fd, void *arg)
 /* ---- start and stop -------------------------------------------------------- */
 
 /* 1 if there is a run to begin, 0 if it was stopped, or killed, already. */
-static int begin_run(struct exec *exec)
+static int begin_run(struct exec *exec, char mark[static REAPER_MARK_SIZE])
 {
 	int ret = -EBUSY;
 
@@ -380,7 +379,7 @@ static int begin_run(struct exec *exec)
 		exec->gone_ns = 0;
 		exec->result.code = 0;
 		if (exec->busy)
-			reaper_run_begin(&exec->strays, exec->mark);
+			reaper_run_begin(&exec->strays, mark);
 	}
 	pthread_mutex_unlock(&exec->lock);
 	return ret < 0 ? error_set(ret, "runs already") : ret;
@@ -456,15 +455,21 @@ static int undo_spawn(struct exec *exec, pid_t pid, int code)
 static int start(struct context *ctx, void *arg)
 {
 	struct exec *exec = arg;
+	char mark[REAPER_MARK_SIZE], *only_mark[] = {mark, NULL};
 	struct spawn spawn = {exec->argv, exec->dir,
-	    (const char *const *)exec->env};
-	int ret = begin_run(exec);
+	    (const char *const *)(exec->env ? exec->env : only_mark)};
+	int ret = begin_run(exec, mark);
 	pid_t pid;
 
 	if (ret <= 0)
 		return ret;
-	*exec->env_mark = *exec->mark ? exec->mark : NULL;
+	if (!*mark)
+		*only_mark = NULL;
+	if (exec->env)
+		*exec->env_mark = *only_mark;
 	ret = spawn_group(&spawn, &pid);
+	if (exec->env)
+		*exec->env_mark = NULL;
 	reaper_run_spawned(&exec->strays, ret ? 0 : pid);
 	if (ret) {
 		end_run(exec);
@@ -566,7 +571,7 @@ static char **copy_env(const char *const *env, char ***mark)
 	size_t n = 0;
 	char **copy;
 
-	for (; env && env[n]; n++) {
+	for (; env[n]; n++) {
 		if (strchr(env[n], '=') && env[n][0] != '=')
 			continue;
 		error_set(-EINVAL, "not NAME=value in the environment: %s",
@@ -597,8 +602,6 @@ static void destroy(struct exec *exec)
 {
 	pthread_cond_destroy(&exec->called_back);
 	pthread_mutex_destroy(&exec->lock);
-	if (exec->env)
-		*exec->env_mark = NULL;
 	free_list(exec->env);
 	free(exec->argv);
 	free(exec->dir);
@@ -621,9 +624,11 @@ static int copy_options(struct exec *exec, const struct exec_options *options)
 	exec->stop_signal =
 	    options->stop_signal ? options->stop_signal : SIGTERM;
 	exec->may_exit = options->may_exit;
-	exec->env = copy_env(options->env, &exec->env_mark);
-	if (!exec->env)
-		return -errno;
+	if (options->env) {
+		exec->env = copy_env(options->env, &exec->env_mark);
+		if (!exec->env)
+			return -errno;
+	}
 	if (!copy_text(&exec->dir, options->dir) ||
 	    !copy_text(&exec->endpoint, options->endpoint))
 		return -ENOMEM;

@@ -64,7 +64,8 @@ enum {
 
 struct stray {
 	pid_t pid;
-	uint64_t serial; /* of its run; 0: not known */
+	bool marked; /* it has a run, or had one */
+	struct reaper_run *run; /* NULL: that has ended, or is not known */
 	int mark_tries;
 	int told; /* the last signal */
 	uint64_t look; /* the last that it was seen in */
@@ -77,7 +78,7 @@ LIST_HEAD(stray_list, stray);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int users;
 /* guarded by lock */
-static struct run_list by_serial[RUN_BUCKETS], by_group[RUN_BUCKETS];
+static struct run_list runs[RUN_BUCKETS]; /* by group; also those without */
 static struct stray_list strays[STRAY_BUCKETS];
 static size_t stray_count;
 static uint64_t last_serial, last_look;
@@ -94,11 +95,18 @@ static struct {
 
 /* ---- runs ------------------------------------------------------------------ */
 
+static struct run_list *bucket_of(pid_t group)
+{
+	return &runs[group % RUN_BUCKETS];
+}
+
+/* For a stray that was never seen before; it takes a while. */
 static struct reaper_run *run_of_serial(uint64_t serial)
 {
 	struct reaper_run *run;
 
-	LIST_FOREACH(run, &by_serial[serial % RUN_BUCKETS], by_serial)
+	for (int i = 0; i < RUN_BUCKETS; i++)
+		LIST_FOREACH(run, &runs[i], link)
 	if (run->serial == serial)
 		return run;
 	return NULL;
@@ -108,7 +116,7 @@ static bool is_of_a_run(pid_t pid)
 {
 	struct reaper_run *run;
 
-	LIST_FOREACH(run, &by_group[pid % RUN_BUCKETS], by_group)
+	LIST_FOREACH(run, bucket_of(pid), link)
 	if (run->group == pid)
 		return true;
 	return false;
@@ -121,7 +129,7 @@ void reaper_run_begin(struct reaper_run *run,
 	*run = (struct reaper_run){.serial = ++last_serial,
 	    .here = gettid() == getpid()};
 	spawning_here += run->here;
-	LIST_INSERT_HEAD(&by_serial[run->serial % RUN_BUCKETS], run, by_serial);
+	LIST_INSERT_HEAD(bucket_of(0), run, link);
 	*mark = '\0';
 	if (atomic_load(&users))
 		snprintf(mark, REAPER_MARK_SIZE, "%s%llu", own_mark,
@@ -135,18 +143,22 @@ void reaper_run_spawned(struct reaper_run *run, pid_t pid)
 	spawning_here -= run->here;
 	run->here = false;
 	run->group = pid;
-	if (pid)
-		LIST_INSERT_HEAD(&by_group[pid % RUN_BUCKETS], run, by_group);
+	LIST_REMOVE(run, link);
+	LIST_INSERT_HEAD(bucket_of(pid), run, link);
 	pthread_mutex_unlock(&lock);
 }
 
 void reaper_run_end(struct reaper_run *run)
 {
+	struct stray *stray;
+
 	pthread_mutex_lock(&lock);
+	for (int i = 0; stray_count && i < STRAY_BUCKETS; i++)
+		LIST_FOREACH(stray, &strays[i], link)
+	if (stray->run == run)
+		stray->run = NULL;
 	if (run->serial)
-		LIST_REMOVE(run, by_serial);
-	if (run->group)
-		LIST_REMOVE(run, by_group);
+		LIST_REMOVE(run, link);
 	run->serial = 0;
 	run->group = 0;
 	pthread_mutex_unlock(&lock);
@@ -237,6 +249,15 @@ static void tell(struct stray *stray, int signal)
 		send_signal(stray->pid, SIGCONT);
 }
 
+static void find_run(struct stray *stray)
+{
+	uint64_t serial = read_mark(stray->pid);
+
+	stray->mark_tries++;
+	stray->marked = serial;
+	stray->run = serial ? run_of_serial(serial) : NULL;
+}
+
 /*
  * What it is to be told, and whose it is. Who is still in the group of its run
  * is told with the group; what nobody answers for any more was told to stop
@@ -244,21 +265,18 @@ static void tell(struct stray *stray, int signal)
  */
 static void judge(struct stray *stray)
 {
-	struct reaper_run *run = NULL;
+	struct reaper_run *run;
 	int signal = sweep_signal;
 
-	if (!stray->serial && stray->mark_tries < MARK_TRIES) {
-		stray->mark_tries++;
-		stray->serial = read_mark(stray->pid);
-	}
-	if (stray->serial)
-		run = run_of_serial(stray->serial);
+	if (!stray->marked && stray->mark_tries < MARK_TRIES)
+		find_run(stray);
+	run = stray->run;
 	if (run && run->group && getpgid(stray->pid) == run->group)
 		return;
 	if (run) {
 		run->strays++;
 		signal = run->signal;
-	} else if (stray->serial) {
+	} else if (stray->marked) {
 		signal = SIGKILL;
 	}
 	tell(stray, signal);
@@ -349,7 +367,7 @@ static void refresh(void)
 	if (!stray_count)
 		return;
 	for (int i = 0; i < RUN_BUCKETS; i++)
-		LIST_FOREACH(run, &by_serial[i], by_serial)
+		LIST_FOREACH(run, &runs[i], link)
 	run->strays = 0;
 	for (int i = 0; i < STRAY_BUCKETS; i++)
 		for (stray = LIST_FIRST(&strays[i]); stray; stray = next) {
@@ -375,8 +393,11 @@ static void tell_strays_of(const struct reaper_run *run)
 
 	for (int i = 0; i < STRAY_BUCKETS; i++)
 		LIST_FOREACH(stray, &strays[i], link)
-	if (stray->serial == run->serial && getpgid(stray->pid) != run->group)
-		tell(stray, run->signal);
+		{
+			if (stray->run == run &&
+			    getpgid(stray->pid) != run->group)
+				tell(stray, run->signal);
+		}
 }
 
 void reaper_run_tell(struct reaper_run *run, int signal)

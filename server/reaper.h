@@ -19,10 +19,10 @@ enum { REAPER_MARK_SIZE = 96 };
 struct reaper_run {
 	uint64_t serial; /* never that of another run; 0: none */
 	pid_t group; /* the child, and its process group; 0: not yet */
+	unsigned strays; /* that were seen in the last look */
+	short signal; /* what they are told, or 0 */
 	bool here; /* it is being spawned by the main thread */
-	int signal; /* what its strays are told, or 0 */
-	size_t strays; /* that were seen in the last look */
-	LIST_ENTRY(reaper_run) by_serial, by_group;
+	LIST_ENTRY(reaper_run) link;
 };
 
 /*
