@@ -483,6 +483,14 @@ static const struct setting *find_setting(const struct section *section,
 	return map;
 }
 
+bool config_has(const struct config *config, const char *section, size_t i,
+    const char *key)
+{
+	const struct section *found = find_section(config, section, i);
+
+	return found && find_setting(found, key);
+}
+
 int config_refuse(struct config *config, const char *section, size_t i,
     const char *key, const char *fmt, ...)
 {

@@ -169,6 +169,10 @@ const void *config_at(const struct config *config, const char *section,
 const char *config_where(const struct config *config, const char *section,
     size_t i, int *line);
 
+/* Whether the file has that key in the i-th section of that name. */
+bool config_has(const struct config *config, const char *section, size_t i,
+    const char *key);
+
 /*
  * An error of the program's own about a key (key may be NULL) of the i-th
  * section of that name (0 for one without a NAME): added to config_errors with

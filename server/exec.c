@@ -37,6 +37,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -71,6 +72,7 @@ struct exec {
 	char **env_mark; /* the place in env that is left for its mark */
 	int stop_signal;
 	bool may_exit;
+	int out[2]; /* copies for stdout and stderr, maybe one; -1: none */
 	pthread_mutex_t lock;
 	pthread_cond_t called_back;
 	_Atomic pid_t pid; /* for exec_pid: the leader's until it is reaped */
@@ -457,7 +459,8 @@ static int start(struct context *ctx, void *arg)
 	struct exec *exec = arg;
 	char mark[REAPER_MARK_SIZE], *only_mark[] = {mark, NULL};
 	struct spawn spawn = {exec->argv, exec->dir,
-	    (const char *const *)(exec->env ? exec->env : only_mark)};
+	    (const char *const *)(exec->env ? exec->env : only_mark),
+	    exec->out};
 	int ret = begin_run(exec, mark);
 	pid_t pid;
 
@@ -520,7 +523,7 @@ static int endpoint(void *arg, char *url, size_t size)
 int exec_check(const struct exec *exec)
 {
 	const struct spawn spawn = {exec->argv, exec->dir,
-	    (const char *const *)exec->env};
+	    (const char *const *)exec->env, exec->out};
 
 	return spawn_check(&spawn);
 }
@@ -598,8 +601,41 @@ static bool copy_text(char **copy, const char *text)
 	return *copy || !text;
 }
 
+/* Returns 0 or a negative errno with words. */
+static int copy_output(int copy[2], const struct exec_options *options)
+{
+	const int given[] = {options->stdout_fd, options->stderr_fd};
+	static const char *const names[] = {"stdout_fd", "stderr_fd"};
+
+	for (int i = 0; i < 2; i++) {
+		if (!given[i])
+			continue;
+		if (given[i] <= STDERR_FILENO)
+			return error_set(-EINVAL,
+			    "no descriptor for output: %s %d", names[i],
+			    given[i]);
+		copy[i] =
+		    i && given[0] == given[1]
+			? copy[0]
+			: fcntl(given[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		if (copy[i] < 0)
+			return error_set(-errno, "%s %d: %m", names[i],
+			    given[i]);
+	}
+	return 0;
+}
+
+static void close_output(const int copy[2])
+{
+	if (copy[0] >= 0)
+		close(copy[0]);
+	if (copy[1] >= 0 && copy[1] != copy[0])
+		close(copy[1]);
+}
+
 static void destroy(struct exec *exec)
 {
+	close_output(exec->out);
 	pthread_cond_destroy(&exec->called_back);
 	pthread_mutex_destroy(&exec->lock);
 	free_list(exec->env);
@@ -632,7 +668,7 @@ static int copy_options(struct exec *exec, const struct exec_options *options)
 	if (!copy_text(&exec->dir, options->dir) ||
 	    !copy_text(&exec->endpoint, options->endpoint))
 		return -ENOMEM;
-	return 0;
+	return copy_output(exec->out, options);
 }
 
 struct exec *exec_new(const struct exec_options *options)
@@ -644,6 +680,7 @@ struct exec *exec_new(const struct exec_options *options)
 		return NULL;
 	pthread_mutex_init(&exec->lock, NULL);
 	pthread_cond_init(&exec->called_back, NULL);
+	exec->out[0] = exec->out[1] = -1;
 	ret = copy_options(exec, options);
 	if (ret) {
 		destroy(exec);

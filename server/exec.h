@@ -38,15 +38,24 @@ struct exec_options { /* zero is the default everywhere */
 	 * and restart to say.
 	 */
 	bool may_exit;
+	/*
+	 * Descriptors that become the child's stdout and stderr, above 2, and
+	 * may be one and the same; 0: the parent's own. They are duplicated:
+	 * close yours whenever you like. The copies stay open from one start to
+	 * the next, until exec_free, so the other end of a pipe sees no end
+	 * before that.
+	 */
+	int stdout_fd, stderr_fd;
 };
 
 struct exec;
 
 /*
  * A child process after options, which are copied. Nothing is started yet.
- * NULL with errno ENOMEM, or EINVAL for a command that is empty or has a quote
+ * NULL with errno ENOMEM, EINVAL for a command that is empty or has a quote
  * that is not closed, an env entry without a name, or a number that is no
- * signal; error_of() has the words.
+ * signal or no descriptor for output, or EBADF or EMFILE if one of these cannot
+ * be duplicated; error_of() has the words.
  */
 struct exec *exec_new(const struct exec_options *options);
 
@@ -62,7 +71,7 @@ void exec_free(struct exec **exec);
  * Its start returns once the program has been executed; one that cannot be is
  * an error with the command and the reason. The child has no signal blocked
  * or ignored, stdin from /dev/null, and no descriptor of the parent but stdout
- * and stderr. It is ready when it has been executed; if the server is a
+ * and stderr, its own or those of options. It is ready when it has been executed; if the server is a
  * one-shot, when it has exited with 0, as it may. A child that ends without being
  * told to is an error of the server, in words (-ECHILD), unless it may; what
  * is left of its process group gets the stop signal, and SIGKILL 5 s later.

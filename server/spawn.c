@@ -140,7 +140,8 @@ static int prepare_attr(posix_spawnattr_t *attr)
 	return 0;
 }
 
-static int prepare_files(posix_spawn_file_actions_t *files, int dir_fd)
+static int prepare_files(posix_spawn_file_actions_t *files, int dir_fd,
+    const int out[2])
 {
 	int ret = posix_spawn_file_actions_init(files);
 
@@ -148,6 +149,10 @@ static int prepare_files(posix_spawn_file_actions_t *files, int dir_fd)
 		return ret;
 	ret = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null",
 	    O_RDONLY, 0);
+	for (int i = 0; i < 2 && !ret; i++)
+		if (out[i] >= 0)
+			ret = posix_spawn_file_actions_adddup2(files, out[i],
+			    STDOUT_FILENO + i);
 	if (!ret && dir_fd != AT_FDCWD)
 		ret = posix_spawn_file_actions_addfchdir_np(files, dir_fd);
 	/* Ours are close-on-exec, those of other libraries may not be. */
@@ -160,18 +165,18 @@ static int prepare_files(posix_spawn_file_actions_t *files, int dir_fd)
 }
 
 /* Returns 0 or a positive errno, as posix_spawn does. */
-static int run(const char *file, char *const *argv, char *const *env,
+static int run(const struct spawn *spawn, const char *file, char *const *env,
     int dir_fd, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
-	int ret = prepare_files(&files, dir_fd);
+	int ret = prepare_files(&files, dir_fd, spawn->out);
 
 	if (ret)
 		return ret;
 	ret = prepare_attr(&attr);
 	if (!ret) {
-		ret = posix_spawn(pid, file, &files, &attr, argv, env);
+		ret = posix_spawn(pid, file, &files, &attr, spawn->argv, env);
 		posix_spawnattr_destroy(&attr);
 	}
 	posix_spawn_file_actions_destroy(&files);
@@ -253,8 +258,7 @@ int spawn_group(const struct spawn *spawn, pid_t *pid)
 	int ret = find(spawn, &found);
 
 	if (!ret) {
-		ret =
-		    run(found.file, spawn->argv, found.env, found.dir_fd, pid);
+		ret = run(spawn, found.file, found.env, found.dir_fd, pid);
 		if (ret)
 			ret = cannot_execute(ret, spawn->argv[0], found.file,
 			    found.dir_fd);

@@ -8,12 +8,13 @@ struct spawn {
 	char *const *argv;
 	const char *dir; /* NULL: the parent's */
 	const char *const *env; /* on top of the parent's; may be NULL */
+	const int *out; /* for stdout and stderr, above 2; -1: the parent's */
 };
 
 /*
  * Starts the program argv[0], looked up in the PATH that the child gets, as
  * the leader of a process group of its own: no signal blocked or ignored,
- * stdin from /dev/null, stdout and stderr inherited, nothing else open. Blocks
+ * stdin from /dev/null, stdout and stderr as given, nothing else open. Blocks
  * until the program has been executed. Returns 0 and sets *pid, or a negative
  * errno, with words that name the command or the directory.
  */

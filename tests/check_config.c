@@ -954,6 +954,9 @@ START_TEST(named_sections_are_in_the_order_of_the_file)
 		ck_assert_int_eq(line, lines[i]);
 		config_where(config, "server:", i, NULL);
 	}
+	ck_assert(config_has(config, "server:", 1, "exec"));
+	ck_assert(!config_has(config, "server:", 1, "env"));
+	ck_assert(!config_has(config, "server:", 3, "exec"));
 	ck_assert_ptr_null(config_name(config, "server:", 3));
 	ck_assert_ptr_null(config_where(config, "server:", 3, NULL));
 	config_free(&config);

@@ -464,6 +464,106 @@ START_TEST(a_child_that_cannot_be_watched_is_ended_and_an_error)
 }
 END_TEST
 
+static void assert_reads(int fd, const char *text)
+{
+	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+	char found[64] = "";
+	size_t used = 0;
+
+	while (used < strlen(text)) {
+		ssize_t n;
+
+		ck_assert_int_eq(poll(&pollfd, 1, 1000 * EVENT_PATIENCE_S), 1);
+		n = read(fd, found + used, sizeof(found) - 1 - used);
+		ck_assert_int_gt(n, 0);
+		used += (size_t)n;
+	}
+	ck_assert_str_eq(found, text);
+}
+
+START_TEST(output_goes_where_options_say)
+{
+	int out[2], err[2];
+
+	ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(err, O_CLOEXEC), 0);
+	make(&(struct exec_options){.shell = true,
+	    .command = "echo to-out; echo to-err >&2;"
+		       "ls /proc/self/fd | tr '\\n' ' '; exec sleep 1000",
+	    .stdout_fd = out[1],
+	    .stderr_fd = err[1]});
+	/* They are copies. */
+	close(out[1]);
+	close(err[1]);
+	fake_host_start(&host);
+	assert_reads(out[0], "to-out\n0 1 2 3 ");
+	assert_reads(err[0], "to-err\n");
+	stop_cleanly();
+	/* Nobody holds them any more. */
+	ck_assert_int_eq(read(out[0], (char[1]){0}, 1), 0);
+	ck_assert_int_eq(read(err[0], (char[1]){0}, 1), 0);
+	close(out[0]);
+	close(err[0]);
+}
+END_TEST
+
+START_TEST(output_may_be_one_stream_and_stays_from_run_to_run)
+{
+	int out[2];
+
+	ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+	make(&(struct exec_options){.shell = true,
+	    .command = "echo out; echo err >&2; exit 3",
+	    .stdout_fd = out[1],
+	    .stderr_fd = out[1]});
+	close(out[1]);
+	for (int i = 0; i < 2; i++) {
+		fake_host_start(&host);
+		assert_end(-ECHILD, "exited with status 3");
+		fake_host_stop(&host, LONG_MS);
+		ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+		assert_reads(out[0], "out\nerr\n");
+	}
+	clear();
+	ck_assert_int_eq(read(out[0], (char[1]){0}, 1), 0);
+	close(out[0]);
+}
+END_TEST
+
+START_TEST(one_stream_may_stay_the_parents)
+{
+	int err[2];
+
+	ck_assert_int_eq(pipe2(err, O_CLOEXEC), 0);
+	run(&(struct exec_options){.shell = true,
+	    .command = "echo err >&2;"
+		       "[ /dev/fd/1 -ef /proc/$PPID/fd/1 ] && echo same >&2;"
+		       "exec sleep 1000",
+	    .stderr_fd = err[1]});
+	assert_reads(err[0], "err\nsame\n");
+	stop_cleanly();
+	close(err[0]);
+	close(err[1]);
+}
+END_TEST
+
+START_TEST(a_descriptor_for_output_that_is_none_is_refused)
+{
+	errno = 0;
+	ck_assert_ptr_null(exec_new(
+	    &(struct exec_options){.command = "true", .stderr_fd = 1000000}));
+	ck_assert_int_eq(errno, EBADF);
+	ck_assert_str_eq(error_of(-EBADF).text,
+	    "stderr_fd 1000000: Bad file descriptor");
+	assert_not_made(&(struct exec_options){.command = "true",
+			    .stdout_fd = 2},
+	    "no descriptor for output: stdout_fd 2");
+	assert_not_made(&(struct exec_options){.command = "true",
+			    .stderr_fd = -1},
+	    "no descriptor for output: stderr_fd -1");
+}
+END_TEST
+
 START_TEST(a_lack_of_descriptors_is_an_error_and_leaves_no_child)
 {
 	struct rlimit limit, before;
@@ -1032,6 +1132,10 @@ static void add_children(Suite *suite)
 	ADD(suite, "failing start",
 	    a_command_that_cannot_be_executed_is_an_error_with_the_reason,
 	    a_child_that_cannot_be_watched_is_ended_and_an_error,
+	    output_goes_where_options_say,
+	    output_may_be_one_stream_and_stays_from_run_to_run,
+	    one_stream_may_stay_the_parents,
+	    a_descriptor_for_output_that_is_none_is_refused,
 	    a_lack_of_descriptors_is_an_error_and_leaves_no_child,
 	    a_start_that_is_short_of_memory_leaves_no_child);
 	ADD(suite, "end", a_child_that_exits_is_an_error_with_its_status,

@@ -1,5 +1,6 @@
 /* The file of "cratos run": the app that it describes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "cmd/cratos/appfile.h"
 #include "cmd/cratos/echo.h"
 #include "cmd/cratos/order.h"
+#include "cmd/cratos/output.h"
 #include "cmd/cratos/print.h"
 
 const char *signal_name(int signal)
@@ -82,6 +84,7 @@ static size_t check_built_in(struct appfile *file, size_t i,
 		"goes with exec and shell only"},
 	    {built_in && keys->on_exit, "on_exit",
 		"goes with exec and shell only"},
+	    {built_in && keys->log, "log", "goes with exec and shell only"},
 	    {built_in && keys_stop_signal(keys) != SIGTERM, "stop_signal",
 		"goes with exec and shell only"},
 	    {!built_in && keys->max_connections, "max_connections",
@@ -205,8 +208,27 @@ static void release_tcp(void *arg)
 	tcp_free(&tcp);
 }
 
+/* Where the program's output goes: *fd, 0 for where ours goes. */
+static int open_output(struct appfile_server *server, size_t i, int *fd)
+{
+	const struct log *log = &server->log;
+	const struct output_options options = {.name = server->name,
+	    .colour = (unsigned)i,
+	    .path = log->path,
+	    .file_size = log->size,
+	    .file_keep = log->keep};
+
+	*fd = 0;
+	if (log->kind == LOG_INHERIT)
+		return 0;
+	if (log->kind != LOG_NULL)
+		return output_open(&server->output, &options, fd);
+	*fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	return *fd < 0 ? error_set(-errno, "/dev/null: %m") : 0;
+}
+
 static int make_exec(struct appfile *file, struct appfile_server *server,
-    size_t i)
+    size_t i, int output_fd)
 {
 	const struct server_keys *keys = server->keys;
 	const struct exec_options options = {.command = appfile_command(server),
@@ -216,7 +238,9 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 	    .stop_signal = keys_stop_signal(keys),
 	    .endpoint = keys->endpoint,
 	    .may_exit = keys->oneshot || keys->on_exit != ON_EXIT_FAIL ||
-			keys->restart == SERVER_RESTART_ALWAYS};
+			keys->restart == SERVER_RESTART_ALWAYS,
+	    .stdout_fd = output_fd,
+	    .stderr_fd = output_fd};
 	struct exec *exec = exec_new(&options);
 
 	if (!exec)
@@ -225,6 +249,20 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 	server->server = exec_server(exec, server->name);
 	server->server.release = release_exec;
 	return 0;
+}
+
+/* One that is to run has its output read. */
+static int make_child(struct appfile *file, struct appfile_server *server,
+    size_t i, bool runs)
+{
+	int fd = 0, ret = runs ? open_output(server, i, &fd) : 0;
+
+	if (ret)
+		return refuse(file, i, "log", error_of(ret).text);
+	ret = make_exec(file, server, i, fd);
+	if (fd)
+		close(fd);
+	return ret;
 }
 
 static int make_echo(struct appfile *file, struct appfile_server *server,
@@ -272,11 +310,20 @@ static void look_for(struct appfile *file, size_t i)
 		    error_of(ret).text);
 }
 
-static void make_server(struct appfile *file, size_t i, bool thorough)
+/* The same server as in the file that an app runs. */
+static bool is_same(const struct appfile_server *server,
+    const struct appfile_server *old)
+{
+	return old && keys_same(server_fields, server->keys, old->keys) &&
+	       log_same(&server->log, &old->log);
+}
+
+static void make_server(struct appfile *file, size_t i, bool thorough,
+    const struct appfile *in_force)
 {
 	struct appfile_server *server = &file->servers[i];
 	const struct server_keys *keys = config_at(file->config, "server:", i);
-	bool wrong;
+	bool wrong, runs;
 	int ret;
 
 	server->name = config_name(file->config, "server:", i);
@@ -284,10 +331,14 @@ static void make_server(struct appfile *file, size_t i, bool thorough)
 	wrong = has_errors(file, server->name);
 	if (!wrong)
 		wrong = is_wrong(file, i, keys);
+	if (!wrong && file->app)
+		wrong = !log_resolve(file, i, thorough);
 	if (order_check_names(file, i) || wrong)
 		return;
+	runs = in_force ? !is_same(server, appfile_find(in_force, server->name))
+			: !thorough;
 	ret = keys->tcp_echo ? make_echo(file, server, i)
-			     : make_exec(file, server, i);
+			     : make_child(file, server, i, runs);
 	if (ret)
 		return;
 	set_policies(&server->server, keys);
@@ -374,8 +425,10 @@ static void check_app(struct appfile *file, const struct appfile *in_force,
 	const struct app_keys *keys = file->app;
 
 	/* One in force cannot change, and its commands may have gone. */
-	if (keys)
+	if (keys) {
 		check_registrar(file, thorough && !in_force);
+		log_check_app(file);
+	}
 	if (!file->count && !count_errors(file))
 		config_refuse(file->config, "app", 0, NULL,
 		    "no server to run: add a section [server:NAME]");
@@ -433,7 +486,7 @@ int appfile_load(struct appfile *file, const char *path, bool thorough,
 	if (!file->servers)
 		return no_memory(printer, path);
 	for (size_t i = 0; i < file->count; i++)
-		make_server(file, i, thorough);
+		make_server(file, i, thorough, in_force);
 	check_app(file, in_force, thorough);
 	if (!count_errors(file))
 		order_check(file);
@@ -447,6 +500,8 @@ void appfile_free(struct appfile *file)
 
 		if (made->server.release && !made->given)
 			made->server.release(made->server.arg);
+		output_free(&file->servers[i].output);
+		log_fini(&file->servers[i].log);
 	}
 	free(file->servers);
 	config_free(&file->defaults);
@@ -478,7 +533,7 @@ static int put(struct appfile *file, struct appfile_server *server,
 {
 	int ret;
 
-	if (old && keys_same(server_fields, server->keys, old->keys))
+	if (is_same(server, old))
 		return 0;
 	if (old) {
 		ret = app_reload_replace(reload, &server->server);

@@ -9,16 +9,20 @@
 #include <cratos/config.h>
 
 #include "cmd/cratos/keys.h"
+#include "cmd/cratos/log.h"
 
 /* One server that was made from its section: a child or a built-in. */
 struct appfile_server {
 	const char *name;
 	const struct server_keys *keys;
+	struct log log;
+	struct output *output; /* of what runs and is read; or NULL */
 	struct server server; /* with a release */
 	bool given; /* to an app, which releases it */
 	bool has_ended, stop_is_told; /* the printer's */
 };
 
+struct output;
 struct printer;
 
 struct appfile {

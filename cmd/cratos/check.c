@@ -88,6 +88,33 @@ static void show_exit(const struct server_keys *keys)
 		printf("    exit  with status 0 stops the app\n");
 }
 
+/* "10 MiB" */
+static void show_size(int64_t size)
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB",
+	    "TiB"};
+	int unit = 0;
+
+	for (; unit < 4 && size % 1024 == 0; unit++)
+		size /= 1024;
+	printf("%" PRId64 " %s", size, units[unit]);
+}
+
+static void show_log(const struct log *log)
+{
+	if (log->kind == LOG_LINES)
+		return;
+	printf("    log   %s", log->kind == LOG_INHERIT ? "inherit"
+			       : log->kind == LOG_NULL	? "null"
+							: log->path);
+	if (log->path && log->size) {
+		printf(", a new one after ");
+		show_size(log->size);
+		printf(", %d kept", log->keep);
+	}
+	printf("\n");
+}
+
 static void show_child(const struct appfile_server *server,
     const struct app_keys *app)
 {
@@ -105,6 +132,7 @@ static void show_child(const struct appfile_server *server,
 		printf("    env   %s\n", keys->env[i]);
 	if (keys->endpoint)
 		printf("    at    %s\n", keys->endpoint);
+	show_log(&server->log);
 	show_exit(keys);
 	printf("    stop  %s", signal_name(keys_stop_signal(keys)));
 	if (keys->stop_timeout_ms)

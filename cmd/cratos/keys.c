@@ -100,6 +100,25 @@ const struct config_field app_fields[] =
 	    .fallback = "kill",
 	    .help = "what happens to processes that have left their server's "
 		    "group, when it has stopped"},
+	{.key = "log",
+	    .type = CONFIG_STRING,
+	    .offset = offsetof(struct app_keys, log),
+	    .fallback = "lines",
+	    .help = "where what servers print goes: lines, inherit, null, or "
+		    "file:PATH with %n for the server's name"},
+	{.key = "log_size",
+	    .type = CONFIG_SIZE,
+	    .offset = offsetof(struct app_keys, log_size),
+	    .fallback = "10MiB",
+	    .help = "size of such a file after which a new one is begun; 0 is "
+		    "no limit"},
+	{.key = "log_keep",
+	    .type = CONFIG_INT,
+	    .offset = offsetof(struct app_keys, log_keep),
+	    .max = 100,
+	    .fallback = "5",
+	    .help = "how many of the files before it are kept, as PATH.1 and "
+		    "on"},
 	{0}};
 
 const struct config_field server_fields[] = {
@@ -219,6 +238,22 @@ const struct config_field server_fields[] = {
 	.names = signal_names,
 	.fallback = "TERM",
 	.help = "signal that tells the program to stop"},
+    {.key = "log",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, log),
+	.help = "where what the program prints goes, if not where [app] says",
+	.example = "file:web.log"},
+    {.key = "log_size",
+	.type = CONFIG_SIZE,
+	.offset = offsetof(struct server_keys, log_size),
+	.help = "the same as in [app], for this server",
+	.example = "10MiB"},
+    {.key = "log_keep",
+	.type = CONFIG_INT,
+	.offset = offsetof(struct server_keys, log_keep),
+	.max = 100,
+	.help = "the same as in [app], for this server",
+	.example = "5"},
     {.key = "max_connections",
 	.type = CONFIG_INT,
 	.offset = offsetof(struct server_keys, max_connections),

@@ -17,6 +17,8 @@ struct app_keys {
 	int register_policy; /* enum registrar_policy */
 	int64_t register_timeout_ms, register_delay_ms, register_max_delay_ms;
 	int strays; /* enum strays */
+	const char *log;
+	int64_t log_size, log_keep;
 };
 
 /* What becomes of processes that servers leave behind. */
@@ -39,6 +41,9 @@ struct server_keys {
 	    restart_limit, restart_window_ms; /* 0 is none */
 	int stop_signal; /* see keys_stop_signal */
 	int64_t start_timeout_ms, stop_timeout_ms, max_connections;
+	const char *log; /* NULL: the app's */
+	int64_t log_size,
+	    log_keep; /* 0 if they are not there, also; see log.h */
 };
 
 extern const struct config_field app_fields[], server_fields[];

@@ -4,11 +4,11 @@
 
 #include <stdbool.h>
 
-enum output { OUTPUT_LINES, OUTPUT_JSON };
+enum output_format { OUTPUT_LINES, OUTPUT_JSON };
 
 struct run_options {
 	const char *path;
-	enum output output;
+	enum output_format output;
 	bool quiet;
 };
 

@@ -13,32 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cmd/cratos/output.h"
 #include "cmd/cratos/print.h"
 #include "cmd/cratos/writer.h"
 
-enum {
-	VALUE_MAX = 1000, /* bytes of a JSON value, the rest is left out */
-	NAME_WIDTH_MAX = 31 /* of a server's name; the app's may be longer */
-};
-
-struct line {
-	char text[WRITER_LINE]; /* room for all values of a JSON object */
-	size_t used;
-};
-
-__attribute__((format(printf, 2, 3))) static void add(struct line *line,
-    const char *fmt, ...)
-{
-	size_t room = sizeof(line->text) - 1 - line->used; /* 1: newline */
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(line->text + line->used, room, fmt, ap);
-	va_end(ap);
-	if (n > 0)
-		line->used += (size_t)n < room ? (size_t)n : room - 1;
-}
+enum { NAME_WIDTH_MAX = 31 }; /* of a server's name; the app's may be longer */
 
 static void put_out(struct line *line)
 {
@@ -70,7 +49,8 @@ void printer_init(struct printer *printer, const struct run_options *options)
 	*printer = (struct printer){.output = options->output,
 	    .least = options->quiet ? LEVEL_WARNING : LEVEL_INFO,
 	    .journal = is_journal()};
-	printer->colour = isatty(STDERR_FILENO) && !(no_colour && *no_colour) &&
+	printer->terminal = isatty(STDERR_FILENO);
+	printer->colour = printer->terminal && !(no_colour && *no_colour) &&
 			  !(term && !strcmp(term, "dumb"));
 }
 
@@ -109,13 +89,6 @@ const char *print_duration(int64_t ms, char buffer[static 32])
 	return buffer;
 }
 
-static const char *level_name(enum level level)
-{
-	return level == LEVEL_ERROR	? "error"
-	       : level == LEVEL_WARNING ? "warn"
-					: "info";
-}
-
 /* ---- what an event says ---- */
 
 static void describe_running(struct line *text, struct printer *printer)
@@ -127,11 +100,11 @@ static void describe_running(struct line *text, struct printer *printer)
 	printer->has_run = true;
 	print_duration(printer->up_ms, took);
 	if (printer->lost)
-		add(text, "running after %s, without %zu that failed", took,
-		    printer->lost);
+		line_add(text, "running after %s, without %zu that failed",
+		    took, printer->lost);
 	else
-		add(text, "running, all ready after %s", took);
-	add(text, "; to stop: %skill %d",
+		line_add(text, "running, all ready after %s", took);
+	line_add(text, "; to stop: %skill %d",
 	    isatty(STDIN_FILENO) ? "Ctrl-C, or " : "", (int)getpid());
 }
 
@@ -143,7 +116,7 @@ static void describe_stop(struct line *text, struct printer *printer)
 	if (printer->has_stopped)
 		return;
 	printer->has_stopped = true;
-	add(text, "stopping, within %s",
+	line_add(text, "stopping, within %s",
 	    print_duration(printer->file->app->stop_timeout_ms, within));
 }
 
@@ -155,7 +128,7 @@ static void describe_state(struct line *text, struct printer *printer,
 
 	switch (event->state) {
 	case APP_STATE_STARTING:
-		add(text, "starting %zu server%s", file->count,
+		line_add(text, "starting %zu server%s", file->count,
 		    file->count == 1 ? "" : "s");
 		break;
 	case APP_STATE_RUNNING:
@@ -166,7 +139,7 @@ static void describe_state(struct line *text, struct printer *printer,
 		break;
 	case APP_STATE_DRAINING:
 		if (file->app->drain_delay_ms)
-			add(text, "draining, for %s",
+			line_add(text, "draining, for %s",
 			    print_duration(file->app->drain_delay_ms, took));
 		break;
 	default:
@@ -199,14 +172,14 @@ static void describe_ready(struct line *text,
 
 	print_duration(event->took_ms, took);
 	if (server->keys->oneshot) {
-		add(text, "done after %s", took);
+		line_add(text, "done after %s", took);
 		return;
 	}
-	add(text, "ready after %s", took);
+	line_add(text, "ready after %s", took);
 	if (event->endpoint)
-		add(text, ": %s", event->endpoint);
+		line_add(text, ": %s", event->endpoint);
 	if (event->pid)
-		add(text, ", pid %d", (int)event->pid);
+		line_add(text, ", pid %d", (int)event->pid);
 }
 
 static void describe_stopping(struct line *text, struct appfile_server *server,
@@ -216,9 +189,9 @@ static void describe_stopping(struct line *text, struct appfile_server *server,
 	server->stop_is_told = event->pid || !server->has_ended;
 	if (!server->stop_is_told)
 		return;
-	add(text, "stopping");
+	line_add(text, "stopping");
 	if (event->pid)
-		add(text, ": %s to pid %d",
+		line_add(text, ": %s to pid %d",
 		    signal_name(keys_stop_signal(server->keys)),
 		    (int)event->pid);
 }
@@ -229,9 +202,9 @@ static void describe_returned(struct line *text,
 {
 	if (server->keys->tcp_echo || server->keys->oneshot)
 		return;
-	add(text, "exited with status 0");
+	line_add(text, "exited with status 0");
 	if (server->keys->on_exit == ON_EXIT_STOP)
-		add(text, ": the app stops");
+		line_add(text, ": the app stops");
 }
 
 static void describe_server(struct line *text, struct appfile_server *server,
@@ -241,7 +214,7 @@ static void describe_server(struct line *text, struct appfile_server *server,
 
 	switch (event->type) {
 	case APP_EVENT_SERVER_STARTING:
-		add(text, "starting: %s%s",
+		line_add(text, "starting: %s%s",
 		    server->keys->tcp_echo ? "tcp-echo " : "",
 		    appfile_command(server));
 		break;
@@ -256,7 +229,7 @@ static void describe_server(struct line *text, struct appfile_server *server,
 		break;
 	case APP_EVENT_SERVER_STOPPED:
 		if (server->stop_is_told)
-			add(text, "stopped after %s",
+			line_add(text, "stopped after %s",
 			    print_duration(event->took_ms, took));
 		break;
 	default:
@@ -266,12 +239,12 @@ static void describe_server(struct line *text, struct appfile_server *server,
 
 static void describe_reloaded(struct line *text, const struct appfile *next)
 {
-	add(text, "reloaded: ");
+	line_add(text, "reloaded: ");
 	if (!next || !(next->added + next->changed + next->removed))
-		add(text, "no server has changed");
+		line_add(text, "no server has changed");
 	else
-		add(text, "%zu added, %zu changed, %zu removed", next->added,
-		    next->changed, next->removed);
+		line_add(text, "%zu added, %zu changed, %zu removed",
+		    next->added, next->changed, next->removed);
 }
 
 static void describe_failure(struct line *text, const struct app_event *event)
@@ -281,34 +254,35 @@ static void describe_failure(struct line *text, const struct app_event *event)
 
 	switch (event->type) {
 	case APP_EVENT_SERVER_FAILED:
-		add(text, "failed: %s", err->text);
+		line_add(text, "failed: %s", err->text);
 		break;
 	case APP_EVENT_SERVER_LOST:
-		add(text, "failed for good, the app goes on without it: %s",
+		line_add(text,
+		    "failed for good, the app goes on without it: %s",
 		    err->text);
 		break;
 	case APP_EVENT_REGISTRAR_RETRY:
-		add(text, "%s: %s; tried again in %s", err->origin, err->text,
-		    print_duration(event->delay_ms, delay));
+		line_add(text, "%s: %s; tried again in %s", err->origin,
+		    err->text, print_duration(event->delay_ms, delay));
 		break;
 	case APP_EVENT_RELOAD_REFUSED:
 		/* The app stops, and says so. */
 		if (err->code != -ECANCELED)
-			add(text,
+			line_add(text,
 			    "reload refused, the old configuration stays in "
 			    "force: %s",
 			    err->text);
 		break;
 	case APP_EVENT_STUCK:
-		add(text, "%s%s", err->text,
+		line_add(text, "%s%s", err->text,
 		    event->state < APP_STATE_BEFORE_STOP ? ""
 							 : "; ending the app");
 		break;
 	case APP_EVENT_TIMEOUT:
-		add(text, "%s", err->text);
+		line_add(text, "%s", err->text);
 		break;
 	default:
-		add(text, "%s: %s", err->origin, err->text);
+		line_add(text, "%s: %s", err->origin, err->text);
 		break;
 	}
 }
@@ -324,40 +298,40 @@ static void describe(struct line *text, struct printer *printer,
 		describe_state(text, printer, event);
 		break;
 	case APP_EVENT_SIGNAL:
-		add(text, "got %s", signal_name(event->signal));
+		line_add(text, "got %s", signal_name(event->signal));
 		break;
 	case APP_EVENT_STOP:
 		describe_stop(text, printer);
 		break;
 	case APP_EVENT_REGISTERED:
-		add(text, "registered after %s",
+		line_add(text, "registered after %s",
 		    print_duration(event->took_ms, delay));
 		break;
 	case APP_EVENT_FORCED:
-		add(text, "ended by force, by a second signal (%s)",
+		line_add(text, "ended by force, by a second signal (%s)",
 		    signal_name(event->signal));
 		break;
 	case APP_EVENT_SERVER_RESTARTING:
-		add(text, "%srestarts in %s",
+		line_add(text, "%srestarts in %s",
 		    event->error ? "" : "exited with status 0; ",
 		    print_duration(event->delay_ms, delay));
 		break;
 	case APP_EVENT_SERVER_ADDED:
-		add(text, "added");
+		line_add(text, "added");
 		break;
 	case APP_EVENT_SERVER_REMOVED:
-		add(text, "removed");
+		line_add(text, "removed");
 		break;
 	case APP_EVENT_RELOADED:
 		describe_reloaded(text, printer->next);
 		break;
 	case APP_EVENT_REPORT:
-		add(text, "%s", event->text);
+		line_add(text, "%s", event->text);
 		break;
 	case APP_EVENT_READY:
 		/* The first time it is told that all runs. */
 		if (printer->unready)
-			add(text, "ready again");
+			line_add(text, "ready again");
 		break;
 	default:
 		if (event->error)
@@ -390,58 +364,62 @@ static enum level level_of(const struct app_event *event)
 
 /* ---- lines for people and for journald ---- */
 
-static void add_time(struct line *line, const struct timespec *time)
-{
-	char text[16];
-	struct tm tm;
+/* What a line begins with. */
+struct head {
+	const struct timespec *time;
+	enum level level;
+	const char *word, *word_colour; /* for people, instead of the level */
+	const char *name, *name_colour;
+};
 
-	localtime_r(&time->tv_sec, &tm);
-	strftime(text, sizeof(text), "%H:%M:%S", &tm);
-	add(line, "%s.%03ld", text, time->tv_nsec / 1000000);
-}
-
-/* What comes from outside must neither drive the terminal nor make lines. */
-static void add_plain(struct line *line, const char *text)
+static void format_head(const struct printer *printer, struct line *line,
+    const struct head *head)
 {
-	for (; *text; text++)
-		add(line, "%c",
-		    (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+	int pad =
+	    printer->name_width - (int)strnlen(head->name, NAME_WIDTH_MAX);
+
+	if (printer->journal) {
+		line_add(line, "<%d>", (int)head->level);
+		line_plain(line, head->name);
+		line_add(line, ": ");
+	} else if (printer->colour) {
+		line_add(line, "\033[2m");
+		line_time(line, head->time);
+		line_add(line, "\033[0m %s%-5s\033[0m %s", head->word_colour,
+		    head->word, head->name_colour);
+		line_plain(line, head->name);
+		line_add(line, "\033[0m%*s  ", pad, "");
+	} else {
+		line_time(line, head->time);
+		line_add(line, " %-5s ", head->word);
+		line_plain(line, head->name);
+		line_add(line, "%*s  ", pad, "");
+	}
 }
 
 static void format_line(const struct printer *printer, struct line *line,
     const struct timespec *time, enum level level, const char *name,
     const char *text)
 {
-	const char *colour = level == LEVEL_ERROR     ? "\033[1;31m"
-			     : level == LEVEL_WARNING ? "\033[33m"
-						      : "\033[32m";
-	int pad = printer->name_width - (int)strnlen(name, NAME_WIDTH_MAX);
+	const struct head head = {.time = time,
+	    .level = level,
+	    .word = level_name(level),
+	    .word_colour = level == LEVEL_ERROR	    ? "\033[1;31m"
+			   : level == LEVEL_WARNING ? "\033[33m"
+						    : "\033[32m",
+	    .name = name,
+	    .name_colour = "\033[1m"};
 
-	if (printer->journal) {
-		add(line, "<%d>", (int)level);
-		add_plain(line, name);
-		add(line, ": ");
-	} else if (printer->colour) {
-		add(line, "\033[2m");
-		add_time(line, time);
-		add(line, "\033[0m %s%-5s\033[0m \033[1m", colour,
-		    level_name(level));
-		add_plain(line, name);
-		add(line, "\033[0m%*s  ", pad, "");
-	} else {
-		add_time(line, time);
-		add(line, " %-5s ", level_name(level));
-		add_plain(line, name);
-		add(line, "%*s  ", pad, "");
-	}
-	add_plain(line, text);
+	format_head(printer, line, &head);
+	line_plain(line, text);
 }
 
 static void print_line(const struct printer *printer,
     const struct timespec *time, enum level level, const char *name,
     const char *text)
 {
-	struct line line = {.used = 0};
+	char room[WRITER_LINE];
+	struct line line = LINE_IN(room);
 
 	format_line(printer, &line, time, level, name, text);
 	put_out(&line);
@@ -449,90 +427,86 @@ static void print_line(const struct printer *printer,
 
 /* ---- JSON ---- */
 
-/* The size of the UTF-8 character that text begins with, 0 if it is none. */
-static size_t character(const unsigned char *text)
-{
-	unsigned char first = text[0];
-	size_t size = first < 0x80		      ? 1
-		      : first >= 0xc2 && first < 0xe0 ? 2
-		      : first >= 0xe0 && first < 0xf0 ? 3
-		      : first >= 0xf0 && first < 0xf5 ? 4
-						      : 0;
-
-	for (size_t i = 1; i < size; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	/* Too long for what they say, surrogates, and too great. */
-	if ((first == 0xe0 && text[1] < 0xa0) ||
-	    (first == 0xed && text[1] > 0x9f) ||
-	    (first == 0xf0 && text[1] < 0x90) ||
-	    (first == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return size;
-}
-
-/* Valid JSON whatever value is, and of a size that a line has room for. */
-static void add_json(struct line *line, const char *key, const char *value)
-{
-	size_t begin;
-
-	add(line, ",\"%s\":\"", key);
-	for (begin = line->used; *value; value++) {
-		unsigned char c = (unsigned char)*value;
-		size_t size = character((const unsigned char *)value);
-
-		if (line->used - begin > VALUE_MAX) {
-			add(line, "...");
-			break;
-		}
-		if (!size)
-			add(line, "\\ufffd");
-		else if (c == '"' || c == '\\')
-			add(line, "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			add(line, "\\u%04x", c);
-		else
-			add(line, "%.*s", (int)size, value);
-		value += size ? size - 1 : 0;
-	}
-	add(line, "\"");
-}
-
-static void begin_json(struct line *line, const struct timespec *time,
-    enum level level, const char *word)
-{
-	char text[32];
-	struct tm tm;
-
-	gmtime_r(&time->tv_sec, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	add(line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"event\":\"%s\"",
-	    text, time->tv_nsec / 1000000, level_name(level), word);
-}
-
 static void print_json(const struct app_event *event, const char *text)
 {
-	struct line line = {.used = 0};
+	char room[WRITER_LINE];
+	struct line line = LINE_IN(room);
 
-	begin_json(&line, &event->time, level_of(event),
+	line_begin_json(&line, &event->time, level_of(event),
 	    app_event_name(event->type));
-	add_json(&line, "state", app_state_name(event->state));
+	line_json(&line, "state", app_state_name(event->state));
 	if (event->server)
-		add_json(&line, "server", event->server);
+		line_json(&line, "server", event->server);
 	if (event->pid)
-		add(&line, ",\"pid\":%d", (int)event->pid);
+		line_add(&line, ",\"pid\":%d", (int)event->pid);
 	if (event->endpoint)
-		add_json(&line, "endpoint", event->endpoint);
+		line_json(&line, "endpoint", event->endpoint);
 	if (event->signal)
-		add_json(&line, "signal", signal_name(event->signal));
+		line_json(&line, "signal", signal_name(event->signal));
 	if (event->error)
-		add_json(&line, "origin", event->error->origin);
+		line_json(&line, "origin", event->error->origin);
 	if (*text)
-		add_json(&line, "text", text);
+		line_json(&line, "text", text);
 	if (event->delay_ms)
-		add(&line, ",\"delay_ms\":%" PRId64, event->delay_ms);
-	add(&line, ",\"took_ms\":%" PRId64 "}", event->took_ms);
+		line_add(&line, ",\"delay_ms\":%" PRId64, event->delay_ms);
+	line_add(&line, ",\"took_ms\":%" PRId64 "}", event->took_ms);
 	put_out(&line);
+}
+
+/* ---- what servers print ---- */
+
+/* For journald, a line may say itself how urgent it is: "<3>no disk". */
+static enum level take_priority(struct printed *printed)
+{
+	const char *text = printed->text;
+	bool has = !printed->goes_on && printed->size >= 3 && text[0] == '<' &&
+		   text[1] >= '0' && text[1] <= '7' && text[2] == '>';
+
+	if (!has)
+		return LEVEL_INFO;
+	printed->text += 3;
+	printed->size -= 3;
+	return (enum level)(text[1] - '0');
+}
+
+static void format_printed(const struct printer *printer, struct line *line,
+    struct printed *printed)
+{
+	/* Not those of the levels. */
+	static const char *const colours[] = {"\033[36m", "\033[35m",
+	    "\033[34m", "\033[96m", "\033[95m", "\033[94m"};
+	const struct head head = {.time = &printed->time,
+	    .level = printer->journal ? take_priority(printed) : LEVEL_INFO,
+	    .word = printed->goes_on ? "out+" : "out",
+	    .word_colour = "\033[2m",
+	    .name = printed->name,
+	    .name_colour = colours[printed->colour % 6]};
+	size_t size = printed->size;
+
+	format_head(printer, line, &head);
+	if (!printer->terminal) {
+		line_bytes(line, printed->text, size);
+		return;
+	}
+	/* As programs for terminals of old end lines. */
+	if (size && printed->text[size - 1] == '\r')
+		size--;
+	line_escaped(line, printed->text, size, printer->colour);
+}
+
+void printer_output(const struct printer *printer, struct printed printed,
+    struct line *lines)
+{
+	if (printer->output == OUTPUT_LINES) {
+		format_printed(printer, lines, &printed);
+	} else {
+		line_begin_json(lines, &printed.time, LEVEL_INFO, "output");
+		line_json(lines, "server", printed.name);
+		line_json_bytes(lines, "text", printed.text, printed.size);
+		line_add(lines, "%s}",
+		    printed.goes_on ? ",\"goes_on\":true" : "");
+	}
+	lines->text[lines->used++] = '\n';
 }
 
 /* ---- what is no event ---- */
@@ -548,35 +522,35 @@ static void format_note(const struct printer *printer, struct line *line,
 		format_line(printer, line, &now, level, printer->name, text);
 		return;
 	}
-	begin_json(line, &now, level, word);
-	add_json(line, "text", text);
-	add(line, "}");
+	line_begin_json(line, &now, level, word);
+	line_json(line, "text", text);
+	line_add(line, "}");
 }
 
 static size_t print_lost(size_t count, char text[static WRITER_LINE], void *arg)
 {
-	struct line line = {.used = 0};
+	struct line line = {.text = text, .size = WRITER_LINE};
 	char words[80];
 
 	snprintf(words, sizeof(words), "%zu line%s lost here: nobody read them",
 	    count, count == 1 ? "" : "s");
 	format_note(arg, &line, LEVEL_WARNING, "lines-lost", words);
 	line.text[line.used++] = '\n';
-	memcpy(text, line.text, line.used);
 	return line.used;
 }
 
 void print_problem(const struct printer *printer, const char *text)
 {
-	struct line line = {.used = 0};
+	char room[WRITER_LINE];
+	struct line line = LINE_IN(room);
 
 	if (printer && printer->output == OUTPUT_JSON) {
 		format_note(printer, &line, LEVEL_ERROR, "problem", text);
 	} else {
 		if (printer && printer->journal)
-			add(&line, "<%d>", (int)LEVEL_ERROR);
-		add(&line, "cratos: ");
-		add_plain(&line, text);
+			line_add(&line, "<%d>", (int)LEVEL_ERROR);
+		line_add(&line, "cratos: ");
+		line_plain(&line, text);
 	}
 	put_out(&line);
 }
@@ -620,13 +594,36 @@ static void note(struct printer *printer, const struct app_event *event)
 		printer->down_ms += event->took_ms;
 }
 
+/* The last words of a run come before it is said how it has ended. */
+static void print_last_words(struct printer *printer,
+    const struct app_event *event)
+{
+	struct appfile_server *server = NULL;
+
+	switch (event->type) {
+	case APP_EVENT_SERVER_READY: /* a one-shot that is done, or not yet */
+	case APP_EVENT_SERVER_RETURNED:
+	case APP_EVENT_SERVER_FAILED:
+	case APP_EVENT_SERVER_RESTARTING:
+	case APP_EVENT_SERVER_STOPPED:
+		server = find_server(printer, event);
+		break;
+	default:
+		break;
+	}
+	if (server)
+		output_settle(server->output, !event->pid);
+}
+
 void printer_event(const struct app_event *event, void *arg)
 {
 	struct printer *printer = arg;
 	enum level level = level_of(event);
-	struct line text = {.used = 0};
+	char words[WRITER_LINE];
+	struct line text = LINE_IN(words);
 
 	note(printer, event);
+	print_last_words(printer, event);
 	/* A report is what somebody has asked for. */
 	if (level > printer->least && event->type != APP_EVENT_REPORT)
 		return;
@@ -649,7 +646,8 @@ void printer_end(const struct printer *printer, const struct error *err,
     size_t errors)
 {
 	enum level level = err->code ? LEVEL_ERROR : LEVEL_INFO;
-	struct line text = {.used = 0}, line = {.used = 0};
+	char words[WRITER_LINE], room[WRITER_LINE];
+	struct line text = LINE_IN(words), line = LINE_IN(room);
 	struct timespec now;
 	char took[32];
 
@@ -658,20 +656,20 @@ void printer_end(const struct printer *printer, const struct error *err,
 	clock_gettime(CLOCK_REALTIME, &now);
 	print_duration(printer->down_ms, took);
 	if (err->code)
-		add(&text, "failed: %s: %s", err->origin, err->text);
+		line_add(&text, "failed: %s: %s", err->origin, err->text);
 	else
-		add(&text, "stopped after %s", took);
+		line_add(&text, "stopped after %s", took);
 	if (errors > 1)
-		add(&text, "; %zu error%s more, see above", errors - 1,
+		line_add(&text, "; %zu error%s more, see above", errors - 1,
 		    errors > 2 ? "s" : "");
 	text.text[text.used] = '\0';
 	if (printer->output == OUTPUT_LINES) {
 		print_line(printer, &now, level, printer->name, text.text);
 		return;
 	}
-	begin_json(&line, &now, level, "end");
-	add_json(&line, "text", text.text);
-	add(&line, ",\"ok\":%s,\"took_ms\":%" PRId64 "}",
+	line_begin_json(&line, &now, level, "end");
+	line_json(&line, "text", text.text);
+	line_add(&line, ",\"ok\":%s,\"took_ms\":%" PRId64 "}",
 	    err->code ? "false" : "true", printer->down_ms);
 	put_out(&line);
 }

@@ -7,16 +7,15 @@
 #include <cratos/app.h>
 
 #include "cmd/cratos/appfile.h"
+#include "cmd/cratos/line.h"
 #include "cmd/cratos/main.h"
-
-enum level { LEVEL_ERROR = 3, LEVEL_WARNING = 4, LEVEL_INFO = 6 };
 
 struct printer {
 	struct appfile *file; /* in force */
 	struct appfile *next; /* being put in force, or NULL */
-	enum output output;
+	enum output_format output;
 	enum level least; /* what is less urgent is not printed */
-	bool colour, journal;
+	bool terminal, colour, journal;
 	char *name; /* the app's, which does not change */
 	atomic_int name_width; /* other threads print as well */
 	bool has_run, unready, has_stopped;
@@ -32,6 +31,24 @@ void printer_fini(struct printer *printer);
 
 /* app_options.on_event; arg is the printer. */
 void printer_event(const struct app_event *event, void *arg);
+
+/* A line that a server has printed, or a part of one that is too long. */
+struct printed {
+	const char *name;
+	unsigned int colour; /* which of some */
+	const char *text; /* without a newline */
+	size_t size;
+	bool goes_on; /* from the part before */
+	struct timespec time;
+};
+
+/*
+ * Puts it after the others in lines, with a newline. There must be room for
+ * PRINTED_ROOM(size). From any thread.
+ */
+void printer_output(const struct printer *printer, struct printed printed,
+    struct line *lines);
+#define PRINTED_ROOM(size) (6 * (size) + 512)
 
 /* The last line: how it ended, by what app_run said. */
 void printer_end(const struct printer *printer, const struct error *err,

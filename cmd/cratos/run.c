@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cmd/cratos/main.h"
+#include "cmd/cratos/output.h"
 #include "cmd/cratos/print.h"
 #include "cmd/cratos/registrar.h"
 #include "cmd/cratos/reload.h"
@@ -106,6 +107,7 @@ static int run_app(struct run *run)
 	}
 	app_run(run->app, &err);
 	app_errors(run->app, &errors);
+	output_end();
 	printer_end(&run->printer, &err, errors);
 	return app_exit_status(run->app);
 }
@@ -179,12 +181,25 @@ static int run_file(struct run *run)
 	return status;
 }
 
+/* The signal to open files anew is for the thread that writes them. */
+static void block_reopen(void)
+{
+	sigset_t reopen;
+
+	sigemptyset(&reopen);
+	sigaddset(&reopen, SIGUSR2);
+	signal(SIGUSR2, SIG_DFL);
+	sigprocmask(SIG_BLOCK, &reopen, NULL);
+}
+
 int run_command(const struct run_options *options)
 {
 	struct run run = {.files.path = options->path};
 	int status;
 
+	block_reopen();
 	printer_init(&run.printer, options);
+	output_begin(&run.printer);
 	status = appfile_load(&run.files.file, options->path, false, NULL,
 	    &run.printer);
 	/* A reader of our lines that goes away does not end the servers. */

@@ -14,15 +14,19 @@
  * empty. Then a line that says how many stands in their place: the order
  * holds.
  *
+ * What servers print must not be lost, nor push out what else there is to say.
+ * So it is only offered while little waits, and else is left in the servers'
+ * pipes, until room_fn says that there is room.
+ *
  * The lock guards all of it but `line`, which is the thread's. Both conditions
  * are signalled under it. The thread is detached and all it touches is static,
- * since it may sit in write(2) when the process ends. `lost_fn` it calls under the
- * lock, and not after `over`.
+ * since it may sit in write(2) when the process ends. `lost_fn` and `room_fn` it
+ * calls under the lock, and not after `over`.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -30,12 +34,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cmd/cratos/thread.h"
 #include "cmd/cratos/writer.h"
 
 #define NS_PER_MS INT64_C(1000000)
 
 enum {
 	QUEUE_BYTES = 1 << 20,
+	ROOM_BYTES = 1 << 16, /* with more than that, nothing is offered */
+	SPREAD_BYTES = 1 << 17, /* of the ring, as long as that is enough */
 	HOLD_MS = 100, /* how long a line holds up the one who has it */
 	HOLD_SHARE = 10, /* ... and a part of all time, in the long run */
 	END_MS = 500 /* for what waits in the end */
@@ -45,6 +52,8 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t filled, drained;
 	bool threaded, busy, over;
+	bool wanted; /* room, by somebody who waits for room_fn */
+	void (*room_fn)(void);
 	writer_lost_fn *lost_fn;
 	void *arg;
 	size_t lost;
@@ -102,25 +111,68 @@ static bool is_drained(void)
 
 static void push(const char *line, size_t size)
 {
-	for (size_t i = 0; i < size; i++)
-		writer.ring[(writer.begin + writer.used++) % QUEUE_BYTES] =
-		    line[i];
+	size_t end = (writer.begin + writer.used) % QUEUE_BYTES;
+	size_t first = QUEUE_BYTES - end;
+
+	if (first > size)
+		first = size;
+	memcpy(writer.ring + end, line, first);
+	memcpy(writer.ring, line + first, size - first);
+	writer.used += size;
+	pthread_cond_signal(&writer.filled);
 }
 
-static size_t pop(char line[static WRITER_LINE])
+/* So that little memory is touched. */
+static void draw_near(void)
 {
-	size_t size = 0;
+	if (!writer.used)
+		writer.begin = 0;
+	if (writer.begin < SPREAD_BYTES || writer.used > writer.begin ||
+	    writer.begin + writer.used > QUEUE_BYTES)
+		return;
+	memcpy(writer.ring, writer.ring + writer.begin, writer.used);
+	writer.begin = 0;
+}
 
-	do
-		line[size] = writer.ring[(writer.begin + size) % QUEUE_BYTES];
-	while (line[size++] != '\n');
+/*
+ * As many lines as a pipe takes without others between them, or one; of one
+ * that is longer than the buffer, a part.
+ */
+static size_t pop(char lines[static WRITER_LINE])
+{
+	size_t size = writer.used < WRITER_LINE ? writer.used : WRITER_LINE;
+	size_t first = QUEUE_BYTES - writer.begin;
+	const char *end;
+
+	if (first > size)
+		first = size;
+	memcpy(lines, writer.ring + writer.begin, first);
+	memcpy(lines + first, writer.ring, size - first);
+	end = memrchr(lines, '\n', size < PIPE_BUF ? size : PIPE_BUF);
+	if (!end)
+		end = memchr(lines, '\n', size);
+	if (end)
+		size = (size_t)(end - lines) + 1;
 	writer.used -= size;
-	/* From the start again, so that little memory is touched. */
-	writer.begin = writer.used ? (writer.begin + size) % QUEUE_BYTES : 0;
+	writer.begin = (writer.begin + size) % QUEUE_BYTES;
+	draw_near();
 	return size;
 }
 
-/* The next line; once all are out, the one for those that are not. */
+static bool has_room(void)
+{
+	return !writer.threaded || (!writer.lost && writer.used <= ROOM_BYTES);
+}
+
+static void tell_room(void)
+{
+	if (!writer.wanted || !has_room())
+		return;
+	writer.wanted = false;
+	writer.room_fn();
+}
+
+/* The next lines; once all are out, the one for those that are not. */
 static size_t next(char line[static WRITER_LINE])
 {
 	size_t lost = writer.lost;
@@ -143,6 +195,7 @@ static void *work(void *unused)
 		}
 		size = next(writer.line);
 		writer.busy = true;
+		tell_room();
 		pthread_mutex_unlock(&writer.lock);
 		write_line(writer.line, size);
 		pthread_mutex_lock(&writer.lock);
@@ -198,32 +251,6 @@ static void wait_for_the_end(void)
 
 /* ---- what the command calls ---- */
 
-/* Signals are not this thread's affair, but for its own faults. */
-static bool start_thread(void)
-{
-	static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL,
-	    SIGTRAP, SIGSYS};
-	pthread_attr_t attr;
-	pthread_t thread;
-	sigset_t mask;
-	bool started;
-
-	sigfillset(&mask);
-	for (size_t i = 0; i < sizeof(synchronous) / sizeof(int); i++)
-		sigdelset(&mask, synchronous[i]);
-	if (pthread_attr_init(&attr))
-		return false;
-	started =
-	    !pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) &&
-	    !pthread_attr_setsigmask_np(&attr, &mask) &&
-	    !pthread_create(&thread, &attr, work, NULL);
-	/* Reports leave out threads of that name (app/report.c). */
-	if (started)
-		pthread_setname_np(thread, "cratos-lines");
-	pthread_attr_destroy(&attr);
-	return started;
-}
-
 void writer_begin(writer_lost_fn *lost, void *arg)
 {
 	pthread_condattr_t attr;
@@ -235,7 +262,7 @@ void writer_begin(writer_lost_fn *lost, void *arg)
 	pthread_cond_init(&writer.drained, &attr);
 	pthread_condattr_destroy(&attr);
 	/* Without a thread lines are written all the same. */
-	writer.threaded = may_stall() && start_thread();
+	writer.threaded = may_stall() && !thread_start(work);
 }
 
 void writer_put(const char *line, size_t size)
@@ -253,10 +280,39 @@ void writer_put(const char *line, size_t size)
 		goto out;
 	}
 	push(line, size);
-	pthread_cond_signal(&writer.filled);
 	if (first)
 		wait_for_a_moment();
 out:
+	pthread_mutex_unlock(&writer.lock);
+}
+
+void writer_on_room(void (*fn)(void))
+{
+	pthread_mutex_lock(&writer.lock);
+	writer.room_fn = fn;
+	pthread_mutex_unlock(&writer.lock);
+}
+
+bool writer_has_room(void)
+{
+	bool room;
+
+	pthread_mutex_lock(&writer.lock);
+	room = has_room();
+	writer.wanted = writer.wanted || !room;
+	pthread_mutex_unlock(&writer.lock);
+	return room;
+}
+
+void writer_offer(const char *lines, size_t size)
+{
+	pthread_mutex_lock(&writer.lock);
+	if (!writer.threaded)
+		write_line(lines, size);
+	else if (size <= QUEUE_BYTES - writer.used)
+		push(lines, size);
+	else
+		writer.lost++;
 	pthread_mutex_unlock(&writer.lock);
 }
 

@@ -5,6 +5,7 @@
 #ifndef CRATOS_CMD_WRITER_H
 #define CRATOS_CMD_WRITER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { WRITER_LINE = 8192 }; /* bytes of the longest line */
@@ -26,6 +27,17 @@ void writer_begin(writer_lost_fn *lost, void *arg);
  * later. A line that comes when a megabyte waits already is lost.
  */
 void writer_put(const char *line, size_t size);
+
+/*
+ * For lines of which none may be lost: whether there is room for some, half a
+ * megabyte at most. If there is none, fn of writer_on_room is called once there
+ * is, under a lock: it must not call these functions.
+ */
+bool writer_has_room(void);
+void writer_on_room(void (*fn)(void));
+
+/* Writes lines as writer_put does, but later. Only while there is room. */
+void writer_offer(const char *lines, size_t size);
 
 /*
  * The process is about to end: blocks until all is written, but for 500 ms at

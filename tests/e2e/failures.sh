@@ -442,7 +442,7 @@ a_second_sigterm_ends_all_at_once() {
 	write_scripts
 	write_app 'stop_timeout = 1h' <<<"exec = sh $work/stubborn"
 	start_app
-	wait_for_line "$work/app.out" 'stubborn is up'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +stubborn is up$'
 	kill -TERM "$pid"
 	wait_for_line "$work/app.err" ' one +stopping: SIGTERM to pid'
 	wait_for_line "$work/app.err" ' stays +stopped after'
@@ -455,7 +455,7 @@ the_second_signal_gives_the_status() {
 	write_scripts
 	write_app 'stop_timeout = 1h' <<<"exec = sh $work/parent"
 	start_app
-	wait_for_line "$work/app.out" 'parent is up'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +parent is up$'
 	kill -TERM "$pid"
 	wait_for_line "$work/app.err" ' one +stopping'
 	stop_app INT
@@ -466,7 +466,7 @@ a_child_that_does_not_stop_is_killed_at_the_deadline() {
 	write_scripts
 	write_app 'stop_timeout = 300ms' <<<"exec = sh $work/stubborn"
 	start_app
-	wait_for_line "$work/app.out" 'stubborn is up'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +stubborn is up$'
 	stop_app TERM
 	is 'exit status' "$status" 1
 	has_in_order "$work/app.err" ' warn  one +not stopped after' \
@@ -482,7 +482,7 @@ a_server_has_its_own_time_to_stop() {
 		stop_timeout = 300ms
 	END
 	start_app
-	wait_for_line "$work/app.out" 'stubborn is up'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +stubborn is up$'
 	stop_app TERM
 	is 'exit status' "$status" 1
 	has "$work/app.err" ' error one +failed: did not stop in time'
@@ -492,7 +492,7 @@ a_grandchild_that_does_not_stop_is_killed_at_the_deadline() {
 	write_scripts
 	write_app 'stop_timeout = 300ms' <<<"exec = sh $work/parent"
 	start_app
-	wait_for_line "$work/app.out" 'parent is up'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +parent is up$'
 	stop_app TERM
 	is 'exit status' "$status" 1
 	is 'the last line' "$(last_line "$work/app.err")" \
@@ -512,10 +512,10 @@ a_stop_signal_can_be_chosen() {
 		stop_signal = USR1
 	END
 	start_app
-	wait_for_line "$work/app.out" 'script is up'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +script is up$'
 	stop_app TERM
 	has "$work/app.err" 'one +stopping: SIGUSR1 to pid'
-	has "$work/app.out" 'got USR1'
+	has "$work/app.err" ' out +one +got USR1$'
 	is 'exit status' "$status" 0
 }
 

@@ -168,6 +168,7 @@ a_child_gets_a_clean_start() {
 	END
 	cat >"$work/app.ini" <<-END
 		[server:one]
+		log = inherit
 		exec = sh $work/probe "two words" last\\ one
 		dir = $work/folder
 		env.GREETING = hello world

@@ -120,7 +120,7 @@ the_environment_counts_by_its_value() {
 		env.GREETING = ${FROM_OUTSIDE:bye}
 	END
 	FROM_OUTSIDE=hello start_app || return
-	wait_for_line "$work/app.out" '^hello$'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +hello$'
 	write_app <<-'END'
 		[server:one]
 		shell = echo $$GREETING; exec sleep 1000
@@ -133,7 +133,7 @@ the_environment_counts_by_its_value() {
 		env.GREETING = ${NOT_FROM_OUTSIDE:bye}
 	END
 	reload ' test +reloaded: 0 added, 1 changed, 0 removed'
-	wait_for_line "$work/app.out" '^bye$'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +bye$'
 	stop_app TERM
 	is 'exit status' "$status" 0
 }
@@ -347,7 +347,7 @@ a_stop_during_a_reload_is_obeyed() {
 		exec = sleep 1000
 	END
 	start_app || return
-	wait_for_line "$work/app.out" 'slow is up'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +slow is up$'
 	sed -i 's/^exec = sh.*/&\nenv.A = 1/' "$work/app.ini"
 	cat >>"$work/app.ini" <<-END
 		[server:new]
@@ -377,7 +377,7 @@ a_request_during_the_stop_is_nothing() {
 		exec = sh $work/slow
 	END
 	start_app || return
-	wait_for_line "$work/app.out" 'slow is up'
+	wait_for_line "$work/app.err" ' out +[a-z]+ +slow is up$'
 	kill -TERM "$pid"
 	wait_for_line "$work/app.err" ' slow +stopping'
 	echo bogus >>"$work/app.ini"
@@ -453,7 +453,7 @@ a_report_tells_of_each_server() {
 	END
 	for option in --json --quiet; do
 		start app "$cratos" run "$option" "$work/app.ini"
-		wait_for_line "$work/app.out" '^one is up$'
+		wait_for_line "$work/app.err" '( out +one +|"text":")one is up'
 		kill -USR1 "$pid"
 		for server in one two waits slow; do
 			if [ "$option" = --json ]; then

@@ -219,6 +219,21 @@ def events(path):
         print(*words)
 
 
+def printed(server, path):
+    """printed SERVER FILE: what SERVER has printed, by the lines of --json,
+    parts put together."""
+    text = ""
+    with open(path, "rb") as file:
+        for line in file.read().decode("utf-8").splitlines():
+            event = json.loads(line)
+            if event["event"] != "output" or event["server"] != server:
+                continue
+            if text and not event.get("goes_on"):
+                text += "\n"
+            text += event["text"]
+    sys.stdout.write(text + "\n")
+
+
 def load(address, count, finishing, steps):
     """load ADDRESS COUNT FINISHING STEPS: COUNT connections that are all being
     served. Writes STEPS.open then, and waits for STEPS.go; then as many as
@@ -268,7 +283,7 @@ def is_cut(sock):
 
 COMMANDS = {function.__name__: function for function in
             (ports, talk, get, refused, hold, stale, on_terminal, hang_up, stall,
-             events, load)}
+             events, printed, load)}
 
 if __name__ == "__main__":
     try:

@@ -1,0 +1,55 @@
+/*
+ * What servers print: read from pipes, on one thread for all of them, and
+ * printed line by line among the events, or put into files.
+ */
+#ifndef CRATOS_CMD_OUTPUT_H
+#define CRATOS_CMD_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cmd/cratos/print.h"
+
+/* Where a server's lines come from. */
+struct output;
+
+/* Where it goes. */
+struct output_options {
+	const char *name; /* the server's */
+	unsigned int colour; /* which of some */
+	const char *path; /* of a file; NULL: printed */
+	int64_t file_size; /* see logfile.h */
+	int file_keep;
+};
+
+/* Who prints; until output_end. */
+void output_begin(const struct printer *printer);
+
+/*
+ * A pipe for a server's stdout and stderr: *fd, which is the caller's to close.
+ * What comes from it is printed until it ends, that is, all who can write to
+ * it have gone, whether *output has been freed or not. Returns 0 or a negative
+ * errno, with words. From any thread.
+ */
+int output_open(struct output **output, const struct output_options *options,
+    int *fd);
+
+/* Lets go of it. Accepts the address of NULL. */
+void output_free(struct output **output);
+
+/*
+ * Prints what is in the pipe by now, so that it stands before what is printed
+ * next. If the server has ended, that is all of it: a line without a newline
+ * is one. Blocks only if standard error is a file; if there is no room for
+ * lines (writer.h), it is printed later. NULL is none.
+ */
+void output_settle(struct output *output, bool ended);
+
+/*
+ * Prints what is in all pipes by now, and no more after that. Blocks until it
+ * is done, but for 500 ms at most.
+ */
+void output_end(void);
+
+#endif
