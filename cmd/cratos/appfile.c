@@ -485,6 +485,8 @@ int appfile_load(struct appfile *file, const char *path, bool thorough,
 	file->servers = calloc(file->count + 1, sizeof(*file->servers));
 	if (!file->servers)
 		return no_memory(printer, path);
+	if (in_force || !thorough)
+		output_make_room(file->count);
 	for (size_t i = 0; i < file->count; i++)
 		make_server(file, i, thorough, in_force);
 	check_app(file, in_force, thorough);

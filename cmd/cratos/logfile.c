@@ -41,16 +41,14 @@ static int open_path(const char *path, struct stat *st)
 	int fd = open(path,
 	    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
 	    0666);
-	int ret = fd < 0 ? -errno : fstat(fd, st) ? -errno : 0;
+	int ret = fd;
 
-	if (ret) {
-		error_set(ret, "cannot write to %s: %m", path);
-	} else if (!S_ISREG(st->st_mode)) {
+	*st = (struct stat){0};
+	if (fd < 0 || fstat(fd, st))
+		ret = error_set(-errno, "cannot write to %s: %m", path);
+	else if (!S_ISREG(st->st_mode))
 		ret = error_set(-EINVAL, "%s is no regular file", path);
-	}
-	if (!ret)
-		return fd;
-	if (fd >= 0)
+	if (ret < 0 && fd >= 0)
 		close(fd);
 	return ret;
 }

@@ -38,6 +38,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -453,6 +454,18 @@ void output_begin(const struct printer *printer)
 	pthread_condattr_destroy(&attr);
 	out.printer = printer;
 	out.lines = LINE_IN(out.batch);
+}
+
+void output_make_room(size_t servers)
+{
+	/* Two for the pipe, one to see its end, one for what is left of it. */
+	rlim_t wanted = 64 + 4 * servers;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static struct output *make(const struct output_options *options)

@@ -27,6 +27,12 @@ struct output_options {
 void output_begin(const struct printer *printer);
 
 /*
+ * Raises the limit of descriptors, if it is too low for so many servers, as
+ * far as it may be. Programs that are started later have that limit, too.
+ */
+void output_make_room(size_t servers);
+
+/*
  * A pipe for a server's stdout and stderr: *fd, which is the caller's to close.
  * What comes from it is printed until it ends, that is, all who can write to
  * it have gone, whether *output has been freed or not. Returns 0 or a negative

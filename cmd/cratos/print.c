@@ -378,6 +378,8 @@ static void format_head(const struct printer *printer, struct line *line,
 	int pad =
 	    printer->name_width - (int)strnlen(head->name, NAME_WIDTH_MAX);
 
+	if (pad < 0) /* no server's */
+		pad = 0;
 	if (printer->journal) {
 		line_add(line, "<%d>", (int)head->level);
 		line_plain(line, head->name);

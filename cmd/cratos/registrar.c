@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cratos/exec.h>
 
+#include "cmd/cratos/output.h"
 #include "cmd/cratos/registrar.h"
 
 enum { KILL_MS = 50 }; /* from the stop signal to SIGKILL */
@@ -83,6 +85,27 @@ static bool enter(struct commands *commands, struct exec **slot,
 	return !killed;
 }
 
+/* What a command prints is printed as what a server does. */
+static struct exec *make_command(const struct commands *commands,
+    const char *key, struct exec_options *options, struct output **output)
+{
+	const struct output_options to = {.name = key};
+	struct exec *exec;
+	int fd = 0, ret = 0;
+
+	if (!commands->inherit)
+		ret = output_open(output, &to, &fd);
+	if (ret) {
+		errno = -ret;
+		return NULL;
+	}
+	options->stdout_fd = options->stderr_fd = fd;
+	exec = exec_new(options);
+	if (fd)
+		close(fd);
+	return exec;
+}
+
 static int run(struct context *ctx, const struct instance *instance,
     const char *key, struct commands *commands, struct exec **slot)
 {
@@ -94,19 +117,22 @@ static int run(struct context *ctx, const struct instance *instance,
 	    variable("CRATOS_NAME", instance->name),
 	    variable("CRATOS_VERSION", instance->version), endpoints(instance),
 	    NULL};
-	const struct exec_options options = {.command = command,
+	struct exec_options options = {.command = command,
 	    .env = (const char *const *)env,
 	    .may_exit = true};
+	struct output *output = NULL;
 	struct exec *exec = NULL;
 	int ret = -ENOMEM;
 
 	if (env[0] && env[1] && env[2] && env[3]) {
-		exec = exec_new(&options);
+		exec = make_command(commands, key, &options, &output);
 		ret = !exec			    ? -errno
 		      : enter(commands, slot, exec) ? run_child(ctx, exec, key)
 						    : -ECANCELED;
 		enter(commands, slot, NULL);
 	}
+	output_settle(output, true);
+	output_free(&output);
 	exec_free(&exec);
 	for (int i = 0; i < 4; i++)
 		free(env[i]);
@@ -153,7 +179,8 @@ static void kill_commands(void *arg)
 
 int commands_init(struct commands *commands, const struct app_keys *keys)
 {
-	*commands = (struct commands){.lock = PTHREAD_MUTEX_INITIALIZER};
+	*commands = (struct commands){.lock = PTHREAD_MUTEX_INITIALIZER,
+	    .inherit = !strcmp(keys->log, "inherit")};
 	if (keys->register_command)
 		commands->register_command = strdup(keys->register_command);
 	if (keys->deregister_command)

@@ -12,6 +12,7 @@
 /* The commands of [app], copied: they outlive the file. */
 struct commands {
 	char *register_command, *deregister_command;
+	bool inherit; /* what they print is left alone */
 	pthread_mutex_t lock;
 	/* Guarded by it: what runs (both may), and that nothing is to any more. */
 	struct exec *registering, *deregistering;

@@ -351,6 +351,21 @@ a_server_has_two_descriptors_for_its_output() {
 	is 'exit status' "$status" 0
 }
 
+a_low_limit_of_descriptors_is_raised_if_it_may_be() {
+	local server
+	for server in {1..20}; do
+		printf '[server:s%d]\nexec = sleep 1000\n' "$server"
+	done >"$work/app.ini"
+	start app bash -c 'ulimit -Sn 40; exec "$@"' bash \
+		"$cratos" run "$work/app.ini"
+	wait_for_line "$work/app.err" 'running, all ready'
+	stop_app TERM
+	is 'exit status' "$status" 0
+	run bash -c 'ulimit -n 40; exec "$@"' bash "$cratos" run "$work/app.ini"
+	is 'exit status without' "$status" 78
+	has "$work/err" '.server:s[0-9]+. log: no pipe: Too many open files'
+}
+
 # ---- elsewhere ----
 
 inherit_leaves_the_streams_alone_and_null_drops_all() {
@@ -558,6 +573,7 @@ for name in lines_have_the_time_and_the_server_and_their_order \
 	what_is_left_behind_is_heard_and_not_waited_for \
 	an_idle_app_does_not_wake_up \
 	a_server_has_two_descriptors_for_its_output \
+	a_low_limit_of_descriptors_is_raised_if_it_may_be \
 	inherit_leaves_the_streams_alone_and_null_drops_all \
 	files_have_the_bytes_and_are_rotated_by_lines \
 	files_that_were_renamed_are_opened_anew_when_told \

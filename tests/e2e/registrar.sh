@@ -39,6 +39,16 @@ one_that_fails_stops_the_app() {
 	lacks "$work/notes" 'down'
 }
 
+what_the_commands_print_is_printed() {
+	app_with "register = sh -c 'echo knock; printf go-away >&2; exit 1'"
+	run "$cratos" run "$work/app.ini"
+	is 'exit status' "$status" 1
+	has_in_order "$work/err" ' out   register  knock$' \
+		' out   register  go-away$' ' shop +stopping' \
+		'registrar: register: exited with status 1'
+	is 'standard output' "$(cat "$work/out")" ''
+}
+
 one_that_fails_is_tried_again_until_the_app_runs() {
 	app_with "$fickle" "$deregister" 'register_policy = retry' \
 		'register_delay = 20ms'
@@ -128,6 +138,7 @@ a_registrar_cannot_change_while_the_app_runs() {
 }
 
 for name in the_commands_get_the_instance one_that_fails_stops_the_app \
+	what_the_commands_print_is_printed \
 	one_that_fails_is_tried_again_until_the_app_runs \
 	one_that_fails_is_tried_again_while_the_app_runs \
 	one_that_never_succeeds_does_not_keep_the_app_from_stopping \
