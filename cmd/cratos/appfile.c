@@ -331,7 +331,7 @@ static void make_server(struct appfile *file, size_t i, bool thorough,
 	wrong = has_errors(file, server->name);
 	if (!wrong)
 		wrong = is_wrong(file, i, keys);
-	if (!wrong && file->app)
+	if (!wrong && file->app && !keys->tcp_echo)
 		wrong = !log_resolve(file, i, thorough);
 	if (order_check_names(file, i) || wrong)
 		return;

@@ -22,7 +22,8 @@
  * is printed. It is held for one piece at a time. What goes to files only the
  * reader touches, and writes without the lock: a slow disk holds up no more
  * than what else is printed. The reader alone drops a pipe, so what an epoll has
- * given it is there. Below `lock` there are those of writer.c and logfile.c.
+ * given it is there. `lock` is taken under that of logfile.c, and that of writer.c
+ * under it.
  *
  * The reader is detached, and ends with the process. After output_end (`over`)
  * it prints nothing.
@@ -55,13 +56,14 @@ enum {
 	FILE_PIECE = 16384, /* ... for a file */
 	PART = 4096, /* of a line that is printed in parts: the longest */
 	BATCH = 65536,
+	TURNS = 16, /* pieces of lines before what else there is is looked at */
 	END_MS = 500
 };
 
 struct output {
 	LIST_ENTRY(output) link;
 	int fd;
-	struct logfile *file; /* NULL: it is printed */
+	struct logfile *file; /* the reader's; NULL: it is printed */
 	/* guarded by lock */
 	int refs; /* the reader's and the holder's */
 	int left; /* bytes until the end of a run; -1: it goes on */
@@ -277,18 +279,20 @@ static void unref(struct output *output)
 /* Nobody can write to it any more. */
 static void drop(struct output *output)
 {
+	struct logfile *file = output->file;
+
 	pthread_mutex_lock(&out.lock);
 	/* A child that is being made may have it open for a moment more. */
 	epoll_ctl(output->file ? out.epoll : out.lines_epoll, EPOLL_CTL_DEL,
 	    output->fd, NULL);
 	close(output->fd);
 	output->fd = -1;
-	logfile_free(&output->file);
 	if (!out.over)
 		settle(output);
 	LIST_REMOVE(output, link);
 	unref(output);
 	pthread_mutex_unlock(&out.lock);
+	logfile_free(&file);
 }
 
 static void tell(const char *text)
@@ -336,20 +340,26 @@ static void wait_for_room(void)
 	epoll_ctl(out.epoll, EPOLL_CTL_DEL, out.lines_epoll, NULL);
 }
 
+/*
+ * One at a time: what epoll has handed out goes behind all others that have
+ * something, so whoever comes next when there is no room is the first then.
+ */
 static void read_for_lines(void)
 {
-	struct epoll_event events[16];
-	int n = epoll_wait(out.lines_epoll, events, 16, 0);
+	struct epoll_event event;
 	bool room = true;
 
-	for (int i = 0; i < n && room; i++) {
-		struct output *output = events[i].data.ptr;
+	for (int i = 0; i < TURNS && room; i++) {
+		struct output *output;
 		ssize_t size = -1;
 
+		if (epoll_wait(out.lines_epoll, &event, 1, 0) != 1)
+			return;
+		output = event.data.ptr;
 		pthread_mutex_lock(&out.lock);
-		room = !out.over && writer_has_room();
-		if (room)
+		if (!out.over)
 			size = print_piece(output);
+		room = !out.over && writer_has_room();
 		pthread_mutex_unlock(&out.lock);
 		if (!size)
 			drop(output);
@@ -363,7 +373,7 @@ static void woken(void)
 	uint64_t count;
 
 	eventfd_read(out.wake, &count);
-	if (out.waits)
+	if (out.waits && writer_has_room())
 		out.waits =
 		    watch(out.epoll, out.lines_epoll, &out.lines_epoll) != 0;
 }

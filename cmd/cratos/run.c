@@ -204,6 +204,8 @@ int run_command(const struct run_options *options)
 	    &run.printer);
 	/* A reader of our lines that goes away does not end the servers. */
 	signal(SIGPIPE, SIG_IGN);
+	/* Nor does a log file that may grow no more. */
+	signal(SIGXFSZ, SIG_IGN);
 	/* Ignored, as some parents leave it, it would lose how children end. */
 	signal(SIGCHLD, SIG_DFL);
 	if (!status && (commands_init(&run.commands, run.files.file.app) ||

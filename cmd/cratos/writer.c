@@ -50,7 +50,7 @@ enum {
 
 static struct {
 	pthread_mutex_t lock;
-	pthread_cond_t filled, drained;
+	pthread_cond_t filled, drained; /* drained: to some extent */
 	bool threaded, busy, over;
 	bool wanted; /* room, by somebody who waits for room_fn */
 	void (*room_fn)(void);
@@ -60,6 +60,7 @@ static struct {
 	int64_t paid_ns; /* when what was waited is a tenth of the time */
 	int64_t end_ns;
 	size_t begin, used; /* of the ring */
+	uint64_t pushed, popped, written; /* bytes, since the beginning */
 	char ring[QUEUE_BYTES];
 	char line[WRITER_LINE];
 } writer = {.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -119,6 +120,7 @@ static void push(const char *line, size_t size)
 	memcpy(writer.ring + end, line, first);
 	memcpy(writer.ring, line + first, size - first);
 	writer.used += size;
+	writer.pushed += size;
 	pthread_cond_signal(&writer.filled);
 }
 
@@ -154,6 +156,7 @@ static size_t pop(char lines[static WRITER_LINE])
 	if (end)
 		size = (size_t)(end - lines) + 1;
 	writer.used -= size;
+	writer.popped += size;
 	writer.begin = (writer.begin + size) % QUEUE_BYTES;
 	draw_near();
 	return size;
@@ -166,7 +169,8 @@ static bool has_room(void)
 
 static void tell_room(void)
 {
-	if (!writer.wanted || !has_room())
+	/* Not for each line. */
+	if (!writer.wanted || writer.lost || writer.used > ROOM_BYTES / 2)
 		return;
 	writer.wanted = false;
 	writer.room_fn();
@@ -200,8 +204,8 @@ static void *work(void *unused)
 		write_line(writer.line, size);
 		pthread_mutex_lock(&writer.lock);
 		writer.busy = false;
-		if (is_drained())
-			pthread_cond_broadcast(&writer.drained);
+		writer.written = writer.popped;
+		pthread_cond_broadcast(&writer.drained);
 	}
 	pthread_mutex_unlock(&writer.lock);
 	return unused;
@@ -217,13 +221,15 @@ static int64_t now_ns(void)
 	return now.tv_sec * 1000 * NS_PER_MS + now.tv_nsec;
 }
 
-static void wait_until(int64_t ns)
+/* Until that many bytes are written, or all of what there is. */
+static void wait_until(int64_t ns, uint64_t bytes)
 {
 	const struct timespec until = {ns / (1000 * NS_PER_MS),
 	    ns % (1000 * NS_PER_MS)};
 
-	while (!is_drained() && pthread_cond_timedwait(&writer.drained,
-				    &writer.lock, &until) != ETIMEDOUT)
+	while (writer.written < bytes && !is_drained() &&
+	       pthread_cond_timedwait(&writer.drained, &writer.lock, &until) !=
+		   ETIMEDOUT)
 		;
 }
 
@@ -236,7 +242,7 @@ static void wait_for_a_moment(void)
 	hold -= (writer.paid_ns - begin) / HOLD_SHARE;
 	if (hold <= 0)
 		return;
-	wait_until(begin + hold);
+	wait_until(begin + hold, writer.pushed);
 	writer.paid_ns += (now_ns() - begin) * HOLD_SHARE;
 }
 
@@ -246,7 +252,7 @@ static void wait_for_the_end(void)
 		return;
 	if (!writer.end_ns)
 		writer.end_ns = now_ns() + END_MS * NS_PER_MS;
-	wait_until(writer.end_ns);
+	wait_until(writer.end_ns, UINT64_MAX);
 }
 
 /* ---- what the command calls ---- */

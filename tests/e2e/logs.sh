@@ -239,6 +239,30 @@ a_flood_does_not_hold_up_others_nor_the_stop() {
 	: >"$work/app.err"
 }
 
+floods_take_turns() {
+	local reader app
+	mkfifo "$work/pipe"
+	write_app '' <<-'END'
+		[server:one]
+		exec = yes
+		[server:two]
+		exec = yes
+		[server:three]
+		exec = yes
+	END
+	start reader awk '{ n[$3]++ }
+		n["one"] > 5000 && n["two"] > 5000 && n["three"] > 5000 { exit }
+		' "$work/pipe"
+	reader=$pid
+	start app bash -c 'exec 2>"$0"; exec "$@"' "$work/pipe" \
+		"$cratos" run "$work/app.ini"
+	app=$pid
+	finish "$reader"
+	pid=$app
+	stop_app TERM
+	is 'exit status' "$status" 0
+}
+
 # Nobody reads the lines: who prints them waits, files are written, the app can
 # be stopped; and when somebody reads, all are there.
 a_reader_that_stalls_holds_up_only_those_who_print_lines() {
@@ -455,6 +479,23 @@ files_that_were_renamed_are_opened_anew_when_told() {
 	lacks "$work/app.err" ' out '
 }
 
+a_file_that_cannot_be_written_is_told_once_and_holds_up_nobody() {
+	write_app "log_size = 0\n" <<-END
+		[server:one]
+		log = file:$work/one.log
+		shell = seq 1 100000; echo done >$work/done; exec sleep 1000
+		[server:two]
+		shell = until [ -e $work/done ]; do sleep 0.05; done; echo hello; exec sleep 1000
+	END
+	# Kilobytes; the lines of cratos go into a file as well.
+	start app bash -c 'ulimit -f 64; exec "$@"' bash \
+		"$cratos" run "$work/app.ini"
+	wait_for_line "$work/app.err" ' out +two +hello$'
+	end_app
+	is 'what is told' "$(grep '^cratos: ' "$work/app.err")" \
+		"cratos: cannot write to $work/one.log: File too large; what comes is lost"
+}
+
 the_signal_to_open_files_anew_does_nothing_without_one() {
 	write_app <<-'END'
 		[server:one]
@@ -550,6 +591,8 @@ check_shows_logs() {
 		[server:three]
 		exec = true
 		log = inherit
+		[server:four]
+		tcp-echo = 127.0.0.1:0
 	END
 	run "$cratos" check "$work/app.ini"
 	is 'exit status' "$status" 0
@@ -568,6 +611,7 @@ for name in lines_have_the_time_and_the_server_and_their_order \
 	quiet_leaves_lines \
 	nothing_is_lost_of_many_lines_of_many_servers \
 	a_flood_does_not_hold_up_others_nor_the_stop \
+	floods_take_turns \
 	a_reader_that_stalls_holds_up_only_those_who_print_lines \
 	a_reader_that_stalls_does_not_hold_up_the_stop_of_a_flood \
 	what_is_left_behind_is_heard_and_not_waited_for \
@@ -577,6 +621,7 @@ for name in lines_have_the_time_and_the_server_and_their_order \
 	inherit_leaves_the_streams_alone_and_null_drops_all \
 	files_have_the_bytes_and_are_rotated_by_lines \
 	files_that_were_renamed_are_opened_anew_when_told \
+	a_file_that_cannot_be_written_is_told_once_and_holds_up_nobody \
 	the_signal_to_open_files_anew_does_nothing_without_one \
 	a_reload_changes_where_it_goes \
 	what_is_wrong_with_a_log_is_told \
