@@ -261,6 +261,7 @@ void writer_begin(writer_lost_fn *lost, void *arg)
 {
 	pthread_condattr_t attr;
 
+	pthread_mutex_lock(&writer.lock);
 	writer.lost_fn = lost;
 	writer.arg = arg;
 	pthread_condattr_init(&attr);
@@ -269,6 +270,7 @@ void writer_begin(writer_lost_fn *lost, void *arg)
 	pthread_condattr_destroy(&attr);
 	/* Without a thread lines are written all the same. */
 	writer.threaded = may_stall() && !thread_start(work);
+	pthread_mutex_unlock(&writer.lock);
 }
 
 void writer_put(const char *line, size_t size)

@@ -250,10 +250,12 @@ floods_take_turns() {
 		[server:three]
 		exec = yes
 	END
+	# shellcheck disable=SC2016 # those of awk
 	start reader awk '{ n[$3]++ }
 		n["one"] > 5000 && n["two"] > 5000 && n["three"] > 5000 { exit }
 		' "$work/pipe"
 	reader=$pid
+	# shellcheck disable=SC2016 # those of the inner shell
 	start app bash -c 'exec 2>"$0"; exec "$@"' "$work/pipe" \
 		"$cratos" run "$work/app.ini"
 	app=$pid
@@ -626,7 +628,11 @@ for name in lines_have_the_time_and_the_server_and_their_order \
 	a_reload_changes_where_it_goes \
 	what_is_wrong_with_a_log_is_told \
 	check_shows_logs; do
-	[ -z "${1:-}" ] || [[ $name =~ $1 ]] || continue
-	test_that "$name"
+	if [ "$name" = an_idle_app_does_not_wake_up ] &&
+		[ "${WRAP:-}" = tsan ]; then
+		skip "$name" 'a thread of ThreadSanitizer wakes up'
+	else
+		test_that "$name"
+	fi
 done
 all_passed
