@@ -79,6 +79,7 @@ enum {
 	SWEEP_MS = 5000, /* for strays to stop, at most */
 	SWEEP_KILL_MS = 500, /* for them to go after SIGKILL */
 	REPORT_PLACE = 162,
+	LACKS_SIZE = 160,
 	RELOAD_PLACE = 112,
 	STEP_TRY = 160,
 	TURNS_MAX = 64, /* stop tasks that are posted at a time */
@@ -92,8 +93,10 @@ enum mail {
 	MAIL_SKIPPED = 1 << 0,
 	MAIL_BEGUN = 1 << 1,
 	MAIL_READY = 1 << 2,
-	MAIL_RETURNED = 1 << 3, /* start has; see start_code */
-	MAIL_HALTED = 1 << 4 /* stop has */
+	MAIL_EXTENDED = 1 << 3, /* it asks for time; see extended_ms */
+	MAIL_FAILED = 1 << 4, /* and goes on; see UNIT_ERROR_START */
+	MAIL_RETURNED = 1 << 5, /* start has; see start_code */
+	MAIL_HALTED = 1 << 6 /* stop has */
 };
 
 struct link {
@@ -121,6 +124,7 @@ struct unit_run {
 	bool watch_ended;
 	pid_t start_tid, stop_tid; /* of the threads in these functions */
 	int start_code, watch_code;
+	int64_t extended_ms; /* until when it asks for time */
 	int64_t ended_ms; /* when the later of start and stop returned */
 	int64_t stop_deadline_ms; /* when it is late; the loop writes it */
 	/* the loop's again */
@@ -433,6 +437,9 @@ void unit_set_error(struct unit *unit, enum unit_error which,
     const struct error *err);
 /* With the lock held; code 0 if there is none. */
 struct error unit_error(const struct unit *unit, enum unit_error which);
+/* Before and what it lacks to be ready; or "" if it does not say. */
+void unit_lacks(const struct unit *unit, const char *before,
+    char text[static LACKS_SIZE]);
 /* Frees what the run made. */
 void unit_release(struct unit *unit);
 

@@ -381,7 +381,7 @@ static void list_waits(const struct unit *unit, char *list, size_t size)
 
 static void report_unit(struct unit *unit)
 {
-	char since[32], waits[200], restarts[40] = "";
+	char since[32], waits[200], restarts[40] = "", lacks[LACKS_SIZE];
 	unsigned restart_count;
 	struct error err;
 
@@ -397,6 +397,9 @@ static void report_unit(struct unit *unit)
 	    server_state_name(unit->status.state),
 	    report_duration(clock_ms() - unit->status.since_ms, since),
 	    restarts, waits);
+	unit_lacks(unit, "not ready: ", lacks);
+	if (unit->state == UNIT_STARTING && *lacks)
+		report_line(unit->app, unit, "%s", lacks);
 	if (err.code)
 		report_line(unit->app, unit, "last error: %s", err.text);
 	report_unit_threads(unit, false);

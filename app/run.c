@@ -529,14 +529,17 @@ static struct unit *first_not_ready(struct app *app)
 
 static void start_timed_out(struct app *app)
 {
-	char after[32], list[160], try[STEP_TRY];
+	char after[32], list[160], try[STEP_TRY], lacks[LACKS_SIZE] = "";
 	struct unit *unit = NULL;
 
 	report_duration(app->start_timeout_ms, after);
 	if (app->state == APP_STATE_STARTING) {
 		unit = first_not_ready(app);
 		list_not_ready(app, list, sizeof(list));
-		error_set(-ETIMEDOUT, "not ready after %s: %s", after, list);
+		if (unit)
+			unit_lacks(unit, "; ", lacks);
+		error_set(-ETIMEDOUT, "not ready after %s: %s%s", after, list,
+		    lacks);
 	} else {
 		step_last_try(&app->steps[app->state], try);
 		error_set(-ETIMEDOUT, "start is not done after %s%s", after,

@@ -109,6 +109,24 @@ static void host_ready(struct server_host *host)
 	post_unlocked((struct unit *)host, MAIL_READY);
 }
 
+static void host_fail(struct server_host *host, int code)
+{
+	struct unit *unit = (struct unit *)host;
+
+	unit_keep_failure(unit, code);
+	post_unlocked(unit, MAIL_FAILED);
+}
+
+static void host_extend(struct server_host *host, int64_t time_ms)
+{
+	struct unit *unit = (struct unit *)host;
+
+	pthread_mutex_lock(&unit->app->lock);
+	unit->run.extended_ms = clock_deadline_ms(time_ms);
+	post(unit, MAIL_EXTENDED);
+	pthread_mutex_unlock(&unit->app->lock);
+}
+
 void unit_over(struct unit *unit, int code)
 {
 	pthread_mutex_lock(&unit->app->lock);
@@ -147,6 +165,8 @@ void unit_init_host(struct unit *unit)
 {
 	unit->host = (struct server_host){.name = unit->name,
 	    .ready = host_ready,
+	    .fail = host_fail,
+	    .extend = host_extend,
 	    .watch = watch_add};
 }
 
@@ -501,6 +521,21 @@ static void be_ended(struct unit *unit)
 	policy_fail(unit, err.code ? &err : NULL);
 }
 
+/* It has said so itself, and its end, which is to come, says it no more. */
+static void be_failing(struct unit *unit)
+{
+	struct error err;
+
+	if (unit->state != UNIT_STARTING && !lifecycle_is_ready(unit->state))
+		return;
+	pthread_mutex_lock(&unit->app->lock);
+	err = unit_error(unit, UNIT_ERROR_START);
+	unit_set_error(unit, UNIT_ERROR_START, NULL);
+	pthread_mutex_unlock(&unit->app->lock);
+	if (err.code)
+		policy_fail(unit, &err);
+}
+
 static void be_lost(struct unit *unit)
 {
 	struct error loss;
@@ -612,16 +647,25 @@ static int64_t earlier(int64_t a_ms, int64_t b_ms)
 	return a_ms < b_ms ? a_ms : b_ms;
 }
 
-/* Its own time to stop, within the app's; or as much as the app would have. */
-static int64_t stop_deadline(const struct unit *unit)
+/* The app's time to stop, or as much as it would have. */
+static int64_t latest_stop(const struct unit *unit)
 {
 	const struct app *app = unit->app;
-	int64_t deadline_ms = app->stop_deadline_ms;
 
-	if (!app->stopping)
-		deadline_ms = app->stop_timeout_ms < 0
-				  ? INT64_MAX
-				  : clock_deadline_ms(app->stop_timeout_ms);
+	if (app->stopping)
+		return app->stop_deadline_ms;
+	return app->stop_timeout_ms < 0
+		   ? INT64_MAX
+		   : clock_deadline_from_ms((unit->run.stop_ms + 1) *
+						NS_PER_MS, /* rounded down */
+			 app->stop_timeout_ms);
+}
+
+/* Its own time to stop, within that. */
+static int64_t stop_deadline(const struct unit *unit)
+{
+	int64_t deadline_ms = latest_stop(unit);
+
 	if (unit->server.stop_timeout_ms <= 0)
 		return deadline_ms;
 	return earlier(deadline_ms,
@@ -639,6 +683,24 @@ static void set_stop_deadline(struct unit *unit, int64_t deadline_ms)
 	run->stop_deadline_ms = deadline_ms;
 	pthread_mutex_unlock(&unit->app->lock);
 	loop_arm(&unit->app->loop, deadline_ms);
+}
+
+/* It has asked for time, to start or to stop in. */
+static void extend(struct unit *unit)
+{
+	struct unit_run *run = &unit->run;
+	int64_t until_ms;
+
+	pthread_mutex_lock(&unit->app->lock);
+	until_ms = run->extended_ms;
+	pthread_mutex_unlock(&unit->app->lock);
+	if (unit_is_stopping(unit)) {
+		until_ms = earlier(until_ms, latest_stop(unit));
+		if (!run->late && until_ms > run->stop_deadline_ms)
+			set_stop_deadline(unit, until_ms);
+	} else if (until_ms > run->start_deadline_ms) {
+		run->start_deadline_ms = until_ms;
+	}
 }
 
 static void launch(struct unit *unit)
@@ -795,6 +857,10 @@ void unit_read_mail(struct unit *unit, unsigned mail)
 	}
 	if (mail & MAIL_READY && !unit->server.oneshot)
 		apply(unit, UNIT_ANNOUNCE);
+	if (mail & MAIL_EXTENDED)
+		extend(unit);
+	if (mail & MAIL_FAILED)
+		be_failing(unit);
 	if (mail & MAIL_RETURNED)
 		read_return(unit);
 	if (mail & MAIL_HALTED) {
@@ -830,14 +896,27 @@ static const char *hanging(const struct unit *unit)
 	}
 }
 
-static void not_ready(struct unit *unit)
+void unit_lacks(const struct unit *unit, const char *before,
+    char text[static LACKS_SIZE])
 {
+	char lacks[LACKS_SIZE - 32] = "";
+
+	if (unit->server.lacks)
+		unit->server.lacks(unit->server.arg, lacks, sizeof(lacks));
+	snprintf(text, LACKS_SIZE, "%s%s", *lacks ? before : "", lacks);
+}
+
+static void not_ready(struct unit *unit, int64_t now_ms)
+{
+	int64_t time_ms = unit->run.extended_ms ? now_ms - unit->run.launch_ms
+						: unit->server.start_timeout_ms;
 	struct error err;
-	char after[32];
+	char after[32], lacks[LACKS_SIZE];
 
 	unit->run.start_deadline_ms = INT64_MAX;
-	error_set(-ETIMEDOUT, "not ready after %s",
-	    report_duration(unit->server.start_timeout_ms, after));
+	unit_lacks(unit, ": ", lacks);
+	error_set(-ETIMEDOUT, "not ready after %s%s",
+	    report_duration(time_ms, after), lacks);
 	err = error_of(-ETIMEDOUT);
 	error_origin(&err, unit->name);
 	policy_fail(unit, &err);
@@ -903,7 +982,7 @@ static int64_t check_start(struct unit *unit, int64_t now_ms)
 		return INT64_MAX;
 	if (now_ms < unit->run.start_deadline_ms)
 		return unit->run.start_deadline_ms;
-	not_ready(unit);
+	not_ready(unit, now_ms);
 	return INT64_MAX;
 }
 

@@ -10,8 +10,10 @@
 
 struct server_host {
 	const char *name;
-	/* As server_ready and server_watch in server.h. */
+	/* As server_ready and the like in server.h. */
 	void (*ready)(struct server_host *host);
+	void (*fail)(struct server_host *host, int code);
+	void (*extend)(struct server_host *host, int64_t time_ms);
 	int (*watch)(struct server_host *host, int fd, server_watch_fn *fn,
 	    void *arg);
 };

@@ -1,4 +1,5 @@
 /* What a server may ask of whoever runs it, found through its context. */
+#include <assert.h>
 #include <errno.h>
 
 #include <cratos/server.h>
@@ -19,6 +20,27 @@ int server_ready(struct context *ctx)
 	if (!host)
 		return error_set(-EINVAL, "server_ready: not in a server");
 	host->ready(host);
+	return 0;
+}
+
+int server_fail(struct context *ctx, int code)
+{
+	struct server_host *host = host_of(ctx);
+
+	assert(code < 0);
+	if (!host)
+		return error_set(-EINVAL, "server_fail: not in a server");
+	host->fail(host, code);
+	return 0;
+}
+
+int server_extend(struct context *ctx, int64_t time_ms)
+{
+	struct server_host *host = host_of(ctx);
+
+	if (!host)
+		return error_set(-EINVAL, "server_extend: not in a server");
+	host->extend(host, time_ms);
 	return 0;
 }
 

@@ -144,6 +144,12 @@ struct server {
 	 */
 	pid_t (*pid)(void *arg);
 	/*
+	 * Writes to text what the server lacks to be ready, as far as it knows,
+	 * or "": "tcp:127.0.0.1:80: Connection refused". For the error of a
+	 * start timeout, and for reports. As pid; NULL: it knows nothing.
+	 */
+	void (*lacks)(void *arg, char *text, size_t size);
+	/*
 	 * Called once when the app has let go of the server and its arg: when
 	 * a reload has removed or replaced it, or was given up; else in
 	 * app_free. NULL: arg stays the program's affair.
@@ -158,6 +164,24 @@ struct server {
  * -EINVAL if ctx is not of a server that an app runs.
  */
 int server_ready(struct context *ctx);
+
+/*
+ * Tells the app that the server has failed, with code and its words (see
+ * error_set), though its start or its watches go on: what it says for itself is
+ * not all there is to it. What follows is what follows an error of start, its
+ * restart policy included; the server is stopped first. Nothing happens if it
+ * is stopped or has ended already. Does not block; from any thread, while start
+ * or a watch function runs. -EINVAL if ctx is not of a server that an app runs.
+ */
+int server_fail(struct context *ctx, int code);
+
+/*
+ * Asks for more time: while the server starts, its start_timeout_ms is over no
+ * sooner than in time_ms from now; while it stops, its time to stop, within that
+ * of the app. Does not block; from any thread, while start or stop runs. -EINVAL
+ * if ctx is not of a server that an app runs.
+ */
+int server_extend(struct context *ctx, int64_t time_ms);
 
 /*
  * Reload, in two phases, so that either all of the app has the new

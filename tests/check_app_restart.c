@@ -1265,6 +1265,146 @@ START_TEST(one_that_is_not_ready_in_time_is_restarted)
 }
 END_TEST
 
+/* It says of itself that it has failed, and goes on. */
+static int start_unwell_the_first_time(struct context *ctx, void *arg)
+{
+	struct worker *worker = arg;
+	int run = ++worker->starts;
+
+	note("start:%s#%d", worker->name, run);
+	event_set(&worker->began);
+	server_ready(ctx);
+	if (run == 1)
+		server_fail(ctx, error_set(-EIO, "not well"));
+	event_wait_count(&worker->quit, run);
+	return 0;
+}
+
+START_TEST(one_that_says_that_it_has_failed_is_stopped_and_restarted)
+{
+	struct worker a = WORKER(.name = "a", .notifies = true);
+	struct server server = worker_server(&a);
+
+	make();
+	server.start = start_unwell_the_first_time;
+	add(&server);
+	when("ready:a", 2, stop_app);
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_worker(&a, 2);
+	ck_assert_noted_in_order("start:a#1", "failed:a", "stop:a#1",
+	    "start:a#2");
+	ck_assert_str_eq(status_of("a").error.text, "not well");
+	ck_assert_uint_eq(error_count(), 0);
+	app_free(&app);
+}
+END_TEST
+
+START_TEST(one_that_says_that_it_has_failed_ends_the_app_if_nothing_absorbs_it)
+{
+	struct worker a = WORKER(.name = "a", .notifies = true);
+	struct server server = worker_server(&a);
+
+	make();
+	server.start = start_unwell_the_first_time;
+	server.restart.when = SERVER_RESTART_NEVER;
+	add(&server);
+	ck_assert_int_eq(app_go(), -EIO);
+	ck_assert_str_eq(result.origin, "a");
+	ck_assert_str_eq(result.text, "not well");
+	ck_assert_uint_eq(error_count(), 1);
+	ck_assert_worker(&a, 1);
+	app_free(&app);
+	ck_assert_int_eq(server_fail(context_background(), -EIO), -EINVAL);
+	ck_assert_int_eq(server_extend(context_background(), 1), -EINVAL);
+}
+END_TEST
+
+static void lack_the_moon(void *arg, char *text, size_t size)
+{
+	(void)arg;
+	snprintf(text, size, "no moon");
+}
+
+static int start_never_ready(struct context *ctx, void *arg)
+{
+	struct worker *worker = arg;
+
+	(void)ctx;
+	event_set(&worker->began);
+	event_wait_count(&worker->quit, ++worker->starts);
+	return 0;
+}
+
+static struct server server_without_a_moon(struct worker *worker)
+{
+	struct server server = worker_server(worker);
+
+	server.restart.when = SERVER_RESTART_NEVER;
+	server.start = start_never_ready;
+	server.lacks = lack_the_moon;
+	return server;
+}
+
+/* A3 */
+START_TEST(one_that_is_not_ready_in_time_says_what_it_lacked)
+{
+	struct worker a = WORKER(.name = "a", .notifies = true);
+	struct server server = server_without_a_moon(&a);
+
+	make();
+	server.start_timeout_ms = 20;
+	add(&server);
+	ck_assert_int_eq(app_go(), -ETIMEDOUT);
+	ck_assert_str_eq(result.text, "not ready after 20 ms: no moon");
+	app_free(&app);
+}
+END_TEST
+
+/* A3 */
+START_TEST(an_app_that_is_not_ready_in_time_says_what_was_lacking)
+{
+	struct worker a = WORKER(.name = "a", .notifies = true);
+	struct server server = server_without_a_moon(&a);
+
+	options.start_timeout_ms = 500; /* until it has begun on any machine */
+	make();
+	add(&server);
+	ck_assert_int_eq(app_go(), -ETIMEDOUT);
+	ck_assert_str_eq(result.text, "not ready after 500 ms: a; no moon");
+	app_free(&app);
+}
+END_TEST
+
+static int start_with_more_time(struct context *ctx, void *arg)
+{
+	struct worker *worker = arg;
+
+	worker->starts++;
+	event_set(&worker->began);
+	if (server_extend(ctx, LONG_MS))
+		worker->wrong++;
+	context_wait(ctx, 2500);
+	server_ready(ctx);
+	event_wait_count(&worker->quit, 1);
+	return 0;
+}
+
+START_TEST(one_that_asks_for_time_has_it)
+{
+	struct worker a = WORKER(.name = "a", .notifies = true);
+	struct server server = worker_server(&a);
+
+	make();
+	server.start = start_with_more_time;
+	server.start_timeout_ms = 2000; /* until it has asked on any machine */
+	add(&server);
+	when("app-ready", 1, stop_app);
+	ck_assert_int_eq(app_go(), 0);
+	ck_assert_worker(&a, 1);
+	app_free(&app);
+}
+END_TEST
+
 static struct event released = EVENT_INIT;
 
 static int start_deaf(struct context *ctx, void *arg)
@@ -1961,6 +2101,12 @@ int main(void)
 	    one_that_was_stable_when_another_restarted_it_starts_anew,
 	    what_needs_a_lost_server_has_failed_too,
 	    why_a_server_is_lost_is_told_before_what_needs_it_ends_the_app);
+	SUITE_ADD(suite, "what a server says of itself",
+	    one_that_says_that_it_has_failed_is_stopped_and_restarted,
+	    one_that_says_that_it_has_failed_ends_the_app_if_nothing_absorbs_it,
+	    one_that_is_not_ready_in_time_says_what_it_lacked,
+	    an_app_that_is_not_ready_in_time_says_what_was_lacking,
+	    one_that_asks_for_time_has_it);
 	SUITE_ADD(suite, "who does not come back",
 	    one_that_is_not_ready_in_time_is_restarted,
 	    one_that_does_not_come_back_cannot_be_restarted_and_is_stuck,

@@ -25,6 +25,26 @@ static void be_ready(struct server_host *server_host)
 	pthread_mutex_unlock(&host->lock);
 }
 
+static void take_failure(struct server_host *server_host, int code)
+{
+	struct fake_host *host = (struct fake_host *)server_host;
+
+	pthread_mutex_lock(&host->lock);
+	host->failure = error_of(code);
+	tell(host);
+	pthread_mutex_unlock(&host->lock);
+}
+
+static void take_extension(struct server_host *server_host, int64_t time_ms)
+{
+	struct fake_host *host = (struct fake_host *)server_host;
+
+	pthread_mutex_lock(&host->lock);
+	host->extended_ms = time_ms;
+	tell(host);
+	pthread_mutex_unlock(&host->lock);
+}
+
 static int watch(struct server_host *server_host, int fd, server_watch_fn *fn,
     void *arg)
 {
@@ -46,7 +66,11 @@ static int watch(struct server_host *server_host, int fd, server_watch_fn *fn,
 void fake_host_init(struct fake_host *host, const struct server *server)
 {
 	*host = (struct fake_host){
-	    .host = {.name = server->name, .ready = be_ready, .watch = watch},
+	    .host = {.name = server->name,
+		.ready = be_ready,
+		.fail = take_failure,
+		.extend = take_extension,
+		.watch = watch},
 	    .server = *server,
 	    .lock = PTHREAD_MUTEX_INITIALIZER,
 	};
@@ -124,6 +148,8 @@ void fake_host_start(struct fake_host *host)
 	ck_assert_ptr_nonnull(host->ctx);
 	host->returned = host->ended = false;
 	host->ready_count = 0;
+	host->extended_ms = 0;
+	host->failure.code = 0;
 	ck_assert_int_eq(errgroup_go(host->group, run_start, host), 0);
 }
 
@@ -214,6 +240,19 @@ void fake_host_until_ready(struct fake_host *host)
 	fake_host_drive(host, is_ready);
 	ck_assert_msg(host->ready_count, "ended before it was ready: %s",
 	    host->end.text);
+}
+
+static bool has_failed(struct fake_host *host)
+{
+	return host->failure.code || host->ended;
+}
+
+struct error fake_host_until_failed(struct fake_host *host)
+{
+	fake_host_drive(host, has_failed);
+	ck_assert_msg(host->failure.code, "ended before it has failed: %s",
+	    host->end.text);
+	return host->failure;
 }
 
 static bool has_ended(struct fake_host *host)

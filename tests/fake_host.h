@@ -33,6 +33,8 @@ struct fake_host {
 	} watches[FAKE_HOST_WATCHES];
 	int watch_count;
 	int ready_count;
+	int64_t extended_ms; /* what server_extend has asked for last */
+	struct error failure; /* what server_fail has told */
 	bool returned, stopped; /* start, stop have returned */
 	bool ended; /* the server has */
 	struct error end, stop_err; /* with what */
@@ -58,6 +60,9 @@ void fake_host_drive(struct fake_host *host,
 
 /* Until the server is ready; fails the test if it ends before. */
 void fake_host_until_ready(struct fake_host *host);
+
+/* Until the server has failed, though it goes on, and with what. */
+struct error fake_host_until_failed(struct fake_host *host);
 
 /* Until the server has ended, and with what. */
 struct error fake_host_until_end(struct fake_host *host);
