@@ -6,7 +6,7 @@
  * polls readable) and which may call kill; at the deadline a fourth, on which
  * the library calls out_of_time. `lock` guards all that changes. It is held for
  * a few system calls that do not block, never across the spawn, and of other
- * locks only the reaper's is taken under it.
+ * locks only the reaper's and the prober's (prober.c) are taken under it.
  *
  *	busy		from start's first instruction until the server ended
  *	group		the process group that may be signalled, 0: none
@@ -53,6 +53,8 @@
 #include <cratos/exec.h>
 
 #include "errgroup/clock.h"
+#include "server/probe.h"
+#include "server/prober.h"
 #include "server/reaper.h"
 #include "server/spawn.h"
 #include "server/turn.h"
@@ -69,13 +71,13 @@ enum {
 struct exec {
 	/* constant */
 	char **argv, **env, *dir, *endpoint;
-	char **env_mark; /* the place in env that is left for its mark */
+	struct prober *prober; /* NULL: nothing is asked of it */
 	int stop_signal;
 	bool may_exit;
 	int out[2]; /* copies for stdout and stderr, maybe one; -1: none */
 	pthread_mutex_t lock;
 	pthread_cond_t called_back;
-	_Atomic pid_t pid; /* for exec_pid: the leader's until it is reaped */
+	_Atomic pid_t pid; /* for exec_pid; 0 once the leader is reaped */
 	/* guarded by lock */
 	struct turn turn;
 	bool busy, told;
@@ -110,6 +112,8 @@ static int ask_to_stop(struct exec *exec)
 {
 	int ret = signal_group(exec, exec->stop_signal);
 
+	if (exec->prober)
+		prober_stop(exec->prober);
 	/* One that was stopped (SIGSTOP) could not act on it. */
 	signal_group(exec, SIGCONT);
 	reaper_run_tell(&exec->strays, exec->stop_signal);
@@ -120,13 +124,15 @@ static void kill_all(struct exec *exec)
 {
 	signal_group(exec, SIGKILL);
 	reaper_run_tell(&exec->strays, SIGKILL);
+	if (exec->prober)
+		prober_stop(exec->prober);
 }
 
 static bool has_members(const struct exec *exec)
 {
 	siginfo_t info;
 
-	if (kill(-exec->group, 0) && errno == ESRCH)
+	if (!exec->group || (kill(-exec->group, 0) && errno == ESRCH))
 		return false;
 	/* Its members are children of ours only if we are a reaper. */
 	do
@@ -146,10 +152,18 @@ static bool has_group(struct exec *exec)
 	return exec->group;
 }
 
-static bool is_anything_left(struct exec *exec)
+/* Of the group, or away from it. */
+static bool has_processes(struct exec *exec)
 {
 	return has_group(exec) ||
 	       reaper_run_strays(&exec->strays, exec->gone_ns);
+}
+
+/* Also of an attempt at a probe, which was killed already. */
+static bool is_anything_left(struct exec *exec)
+{
+	return has_processes(exec) ||
+	       (exec->prober && prober_is_left(exec->prober));
 }
 
 /* ---- the end, in words ----------------------------------------------------- */
@@ -202,6 +216,14 @@ static void judge(struct exec *exec, const siginfo_t *end)
 		    "goes to the background, have it stay in the foreground");
 }
 
+static struct spawn spawn_of(const struct exec *exec)
+{
+	return (struct spawn){.argv = exec->argv,
+	    .dir = exec->dir,
+	    .env = (const char *const *)exec->env,
+	    .out = exec->out};
+}
+
 /* ---- a run's end ----------------------------------------------------------- */
 
 static void call_back_over(struct exec *exec)
@@ -216,6 +238,8 @@ static int end_run(struct exec *exec)
 	struct context_after *deadline;
 	struct error result;
 
+	if (exec->prober)
+		prober_end(exec->prober);
 	pthread_mutex_lock(&exec->lock);
 	result = exec->result;
 	deadline = exec->deadline;
@@ -236,8 +260,10 @@ static int end_run(struct exec *exec)
 /* Under the lock: the leader has gone, others have not in time. */
 static void kill_leftovers(struct exec *exec)
 {
+	bool are_its = has_processes(exec);
+
 	kill_all(exec);
-	if (!exec->result.code)
+	if (are_its && !exec->result.code)
 		conclude(exec, -ETIMEDOUT,
 		    "processes that it started did not stop in time: killed "
 		    "(SIGKILL)");
@@ -357,6 +383,8 @@ static int leader_ended(int fd, void *arg)
 		return SERVER_WATCH_ON;
 	}
 	exec->give_up_ms = INT64_MAX;
+	if (exec->prober)
+		prober_stop(exec->prober);
 	left = is_anything_left(exec);
 	if (left && !exec->told) {
 		exec->give_up_ms = clock_deadline_ms(LEFTOVER_MS);
@@ -364,6 +392,32 @@ static int leader_ended(int fd, void *arg)
 	}
 	pthread_mutex_unlock(&exec->lock);
 	return left ? watch_group(exec) : end_run(exec);
+}
+
+/* What the probes have to say, which is told without the lock. */
+static int look_at_probes(int fd, void *arg)
+{
+	struct exec *exec = arg;
+	struct prober_news news;
+	struct context *ctx;
+
+	(void)fd;
+	prober_look(exec->prober, &news);
+	pthread_mutex_lock(&exec->lock);
+	ctx = exec->ctx;
+	if (news.main_pid && exec_pid(exec))
+		atomic_store(&exec->pid, news.main_pid);
+	pthread_mutex_unlock(&exec->lock);
+	if (!ctx) /* the run has ended, and the watch is about to */
+		return SERVER_WATCH_ON;
+	if (news.extend_ms)
+		server_extend(ctx, news.extend_ms);
+	if (news.ready)
+		server_ready(ctx);
+	if (news.failure.code)
+		server_fail(ctx,
+		    error_set(news.failure.code, "%s", news.failure.text));
+	return SERVER_WATCH_ON;
 }
 
 /* ---- start and stop -------------------------------------------------------- */
@@ -385,6 +439,18 @@ static int begin_run(struct exec *exec, char mark[static REAPER_MARK_SIZE])
 	}
 	pthread_mutex_unlock(&exec->lock);
 	return ret < 0 ? error_set(ret, "runs already") : ret;
+}
+
+/* Before the child has been executed: what it is to be given. */
+static int spawn_child(struct exec *exec, const char *mark, pid_t *pid)
+{
+	struct spawn spawn = spawn_of(exec);
+	int ret;
+
+	spawn.entries[1] = *mark ? mark : NULL;
+	ret = exec->prober ? prober_begin(exec->prober, &spawn) : 0;
+
+	return ret ? ret : spawn_group(&spawn, pid);
 }
 
 static void publish(struct exec *exec, struct context *ctx, pid_t pid)
@@ -424,10 +490,13 @@ static int watch_leader(struct exec *exec, struct context *ctx, pid_t pid)
 	int fd = pidfd_open(pid, 0);
 	int ret = fd < 0 ? -errno : set_deadline(exec, ctx);
 
-	if (!ret) {
+	if (!ret && !prober_decides(exec->prober))
 		server_ready(ctx);
+	if (!ret && exec->prober)
+		ret =
+		    prober_watch(exec->prober, ctx, pid, look_at_probes, exec);
+	if (!ret)
 		ret = server_watch(ctx, fd, leader_ended, exec);
-	}
 	if (ret && fd >= 0)
 		close(fd);
 	return ret;
@@ -441,6 +510,8 @@ static int undo_spawn(struct exec *exec, pid_t pid, int code)
 	pthread_mutex_lock(&exec->lock);
 	kill_all(exec);
 	pthread_mutex_unlock(&exec->lock);
+	if (exec->prober)
+		prober_wait(exec->prober);
 	while (
 	    waitid(P_PID, (id_t)pid, &end, WEXITED | WNOWAIT) && errno == EINTR)
 		continue;
@@ -457,22 +528,13 @@ static int undo_spawn(struct exec *exec, pid_t pid, int code)
 static int start(struct context *ctx, void *arg)
 {
 	struct exec *exec = arg;
-	char mark[REAPER_MARK_SIZE], *only_mark[] = {mark, NULL};
-	struct spawn spawn = {exec->argv, exec->dir,
-	    (const char *const *)(exec->env ? exec->env : only_mark),
-	    exec->out};
+	char mark[REAPER_MARK_SIZE];
 	int ret = begin_run(exec, mark);
 	pid_t pid;
 
 	if (ret <= 0)
 		return ret;
-	if (!*mark)
-		*only_mark = NULL;
-	if (exec->env)
-		*exec->env_mark = *only_mark;
-	ret = spawn_group(&spawn, &pid);
-	if (exec->env)
-		*exec->env_mark = NULL;
+	ret = spawn_child(exec, mark, &pid);
 	reaper_run_spawned(&exec->strays, ret ? 0 : pid);
 	if (ret) {
 		end_run(exec);
@@ -522,10 +584,37 @@ static int endpoint(void *arg, char *url, size_t size)
 
 int exec_check(const struct exec *exec)
 {
-	const struct spawn spawn = {exec->argv, exec->dir,
-	    (const char *const *)exec->env, exec->out};
+	const struct spawn spawn = spawn_of(exec);
+	int ret = spawn_check(&spawn);
 
-	return spawn_check(&spawn);
+	return ret || !exec->prober ? ret : prober_check(exec->prober);
+}
+
+static int check_probe(const char *text, enum probe_use use)
+{
+	struct probe probe;
+	int ret = probe_parse(&probe, text, NULL, use);
+
+	probe_fini(&probe);
+	return ret;
+}
+
+int exec_check_ready(const char *text)
+{
+	return check_probe(text, PROBE_FOR_READY);
+}
+
+int exec_check_health(const char *text)
+{
+	return check_probe(text, PROBE_FOR_HEALTH);
+}
+
+static void lacks(void *arg, char *text, size_t size)
+{
+	const struct exec *exec = arg;
+
+	if (exec->prober)
+		prober_lacks(exec->prober, text, size);
 }
 
 pid_t exec_pid(const struct exec *exec)
@@ -569,7 +658,7 @@ static void free_list(char **list)
 }
 
 /* With room for the mark. Sets errno, and has words if it is EINVAL. */
-static char **copy_env(const char *const *env, char ***mark)
+static char **copy_env(const char *const *env)
 {
 	size_t n = 0;
 	char **copy;
@@ -582,7 +671,7 @@ static char **copy_env(const char *const *env, char ***mark)
 		errno = EINVAL;
 		return NULL;
 	}
-	copy = calloc(n + 2, sizeof(*copy));
+	copy = calloc(n + 1, sizeof(*copy));
 	for (size_t i = 0; copy && i < n; i++) {
 		copy[i] = strdup(env[i]);
 		if (!copy[i]) {
@@ -590,8 +679,6 @@ static char **copy_env(const char *const *env, char ***mark)
 			return NULL;
 		}
 	}
-	if (copy)
-		*mark = &copy[n];
 	return copy;
 }
 
@@ -636,6 +723,7 @@ static void close_output(const int copy[2])
 static void destroy(struct exec *exec)
 {
 	close_output(exec->out);
+	prober_free(&exec->prober);
 	pthread_cond_destroy(&exec->called_back);
 	pthread_mutex_destroy(&exec->lock);
 	free_list(exec->env);
@@ -648,6 +736,9 @@ static void destroy(struct exec *exec)
 /* Returns 0 or a negative errno, -EINVAL with words. */
 static int copy_options(struct exec *exec, const struct exec_options *options)
 {
+	struct spawn spawn;
+	int ret;
+
 	exec->argv = options->shell ? shell_words(options->command)
 				    : exec_split(options->command, NULL);
 	if (!exec->argv)
@@ -661,14 +752,18 @@ static int copy_options(struct exec *exec, const struct exec_options *options)
 	    options->stop_signal ? options->stop_signal : SIGTERM;
 	exec->may_exit = options->may_exit;
 	if (options->env) {
-		exec->env = copy_env(options->env, &exec->env_mark);
+		exec->env = copy_env(options->env);
 		if (!exec->env)
 			return -errno;
 	}
 	if (!copy_text(&exec->dir, options->dir) ||
 	    !copy_text(&exec->endpoint, options->endpoint))
 		return -ENOMEM;
-	return copy_output(exec->out, options);
+	ret = copy_output(exec->out, options);
+	if (ret)
+		return ret;
+	spawn = spawn_of(exec);
+	return prober_new(&exec->prober, options, &spawn);
 }
 
 struct exec *exec_new(const struct exec_options *options)
@@ -715,6 +810,7 @@ struct server exec_server(struct exec *exec, const char *name)
 	    .endpoint = exec->endpoint ? endpoint : NULL,
 	    .pid = pid_of,
 	    .arg = exec,
-	    .notifies = true, /* when the program has been executed */
+	    .notifies = true, /* executed, or what its probe says */
+	    .lacks = exec->prober ? lacks : NULL,
 	};
 }

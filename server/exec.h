@@ -6,6 +6,7 @@
 #define CRATOS_EXEC_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <cratos/server.h>
@@ -46,6 +47,40 @@ struct exec_options { /* zero is the default everywhere */
 	 * before that.
 	 */
 	int stdout_fd, stderr_fd;
+	/*
+	 * What tells that the child is ready, which is asked anew with each run:
+	 *
+	 *	start		it has been executed; the same as NULL
+	 *	delay:TIME	it has run for that time: 500ms, 2s, 1m30s
+	 *	fd:N		it writes a newline to descriptor N, 3 to 1023, which
+	 *			is a pipe that it gets (as s6 has it)
+	 *	notify		it, or another process of its group or descending
+	 *			from it, sends READY=1 to NOTIFY_SOCKET, see
+	 *			sd_notify(3)
+	 *	tcp:HOST:PORT	a connection can be made; HOST is a numeric
+	 *			address, or localhost; also tcp:[ADDRESS]:PORT
+	 *	unix:PATH	the same; relative to dir, or an abstract @NAME
+	 *	http://HOST:PORT/PATH	the answer to a GET has a status of 2xx;
+	 *			HOST as with tcp; PORT is 80 if it is left out
+	 *	exec:COMMAND	a command, split as `command` is, with the child's
+	 *			dir and env and no output, exits with status 0
+	 *
+	 * Of the last four, attempts are made: the next one comes
+	 * ready_interval_ms after the last, sooner at first; one has
+	 * ready_timeout_ms. NULL-terminated, as all texts, and copied.
+	 */
+	const char *ready;
+	int64_t ready_interval_ms; /* 0: 100 ms */
+	int64_t ready_timeout_ms; /* 0: 5 s */
+	/*
+	 * What tells that it is well, once it is ready: tcp, unix, http or exec,
+	 * as above; NULL: nothing. If it is not, health_failures times in a row,
+	 * the server has failed. A child that told STOPPING=1 is asked no more.
+	 */
+	const char *health;
+	int64_t health_interval_ms; /* 0: 10 s */
+	int64_t health_timeout_ms; /* 0: 5 s */
+	int health_failures; /* 0: 3 */
 };
 
 struct exec;
@@ -53,9 +88,9 @@ struct exec;
 /*
  * A child process after options, which are copied. Nothing is started yet.
  * NULL with errno ENOMEM, EINVAL for a command that is empty or has a quote
- * that is not closed, an env entry without a name, or a number that is no
- * signal or no descriptor for output, or EBADF or EMFILE if one of these cannot
- * be duplicated; error_of() has the words.
+ * that is not closed, an env entry without a name, a number that is no signal
+ * or no descriptor for output, or a probe that is none, or EBADF or EMFILE if a
+ * descriptor cannot be duplicated; error_of() has the words.
  */
 struct exec *exec_new(const struct exec_options *options);
 
@@ -71,8 +106,9 @@ void exec_free(struct exec **exec);
  * Its start returns once the program has been executed; one that cannot be is
  * an error with the command and the reason. The child has no signal blocked
  * or ignored, stdin from /dev/null, and no descriptor of the parent but stdout
- * and stderr, its own or those of options. It is ready when it has been executed; if the server is a
- * one-shot, when it has exited with 0, as it may. A child that ends without being
+ * and stderr, its own or those of options. It is ready when it has been
+ * executed, or when options.ready says so; if the server is a one-shot, when it
+ * has exited with 0, as it may. A child that ends without being
  * told to is an error of the server, in words (-ECHILD), unless it may; what
  * is left of its process group gets the stop signal, and SIGKILL 5 s later.
  *
@@ -91,13 +127,23 @@ void exec_free(struct exec **exec);
 struct server exec_server(struct exec *exec, const char *name);
 
 /*
- * Looks for the program and the working directory as start would, and starts
- * nothing. Returns 0 or what start would return; error_of() has the words.
+ * Looks for the program and the working directory as start would, and for the
+ * programs of probes, and starts nothing. Returns 0 or what start would return; error_of() has the words.
  * Blocks on the file system only. From any thread.
  */
 int exec_check(const struct exec *exec);
 
-/* The child's process id, 0 if none runs. From any thread. */
+/*
+ * Whether a text can be exec_options.ready, or health: 0, -ENOMEM, or -EINVAL
+ * with words. Looks nothing up, and does not block. From any thread.
+ */
+int exec_check_ready(const char *text);
+int exec_check_health(const char *text);
+
+/*
+ * The child's process id, or that of the process which it has told to be its main
+ * one (MAINPID of notify); 0 if none runs. From any thread.
+ */
 pid_t exec_pid(const struct exec *exec);
 
 /*

@@ -24,6 +24,14 @@
 
 #define DEFAULT_PATH "/bin:/usr/bin"
 
+/* What is to be executed: where, and with what environment. */
+struct found {
+	char **merged;
+	char *const *env;
+	int dir_fd;
+	char file[PATH_MAX];
+};
+
 /* The length of the name in "NAME=value", with the '='. */
 static size_t name_size(const char *entry)
 {
@@ -34,7 +42,7 @@ static bool is_set_in(const char *entry, const char *const *env)
 {
 	size_t size = name_size(entry);
 
-	for (; *env; env++)
+	for (; env && *env; env++)
 		if (!strncmp(entry, *env, size))
 			return true;
 	return false;
@@ -49,24 +57,47 @@ static size_t count(const char *const *list)
 	return n;
 }
 
-/*
- * The parent's environment with env on top, the last of a name wins. The list
- * is the caller's to free, the texts are borrowed.
- */
-static char **merge(const char *const *env)
+static bool is_set_on_top(const char *entry, const struct spawn *spawn)
 {
+	for (size_t i = 0; i < SPAWN_ENTRIES; i++) {
+		const char *const top[] = {spawn->entries[i], NULL};
+
+		if (is_set_in(entry, top))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The parent's environment with env and the entries on top, the last of a name
+ * wins. The list is the caller's to free, the texts are borrowed.
+ */
+static char **merge(const struct spawn *spawn)
+{
+	const char *const *env = spawn->env;
 	size_t n = 0, most = count((const char *const *)environ) + count(env);
-	char **merged = calloc(most + 1, sizeof(*merged));
+	char **merged = calloc(most + SPAWN_ENTRIES + 1, sizeof(*merged));
 
 	if (!merged)
 		return NULL;
 	for (char **entry = environ; entry && *entry; entry++)
-		if (!is_set_in(*entry, env))
+		if (!is_set_in(*entry, env) && !is_set_on_top(*entry, spawn))
 			merged[n++] = *entry;
-	for (; *env; env++)
-		if (!is_set_in(*env, env + 1))
+	for (; env && *env; env++)
+		if (!is_set_in(*env, env + 1) && !is_set_on_top(*env, spawn))
 			merged[n++] = (char *)*env;
+	for (size_t i = 0; i < SPAWN_ENTRIES; i++)
+		if (spawn->entries[i])
+			merged[n++] = (char *)spawn->entries[i];
 	return merged;
+}
+
+static bool adds_to_env(const struct spawn *spawn)
+{
+	for (size_t i = 0; i < SPAWN_ENTRIES; i++)
+		if (spawn->entries[i])
+			return true;
+	return spawn->env && spawn->env[0];
 }
 
 static const char *path_of(char *const *env)
@@ -140,8 +171,30 @@ static int prepare_attr(posix_spawnattr_t *attr)
 	return 0;
 }
 
-static int prepare_files(posix_spawn_file_actions_t *files, int dir_fd,
-    const int out[2])
+/*
+ * Ours are close-on-exec, those of other libraries may not be. What is passed
+ * goes first to where it is not closed, and then to where it is to be.
+ */
+static int prepare_passed(posix_spawn_file_actions_t *files,
+    const struct spawn *spawn)
+{
+	const int first = STDERR_FILENO + 1;
+	int ret = 0;
+
+	if (spawn->pass_as)
+		ret = posix_spawn_file_actions_adddup2(files, spawn->pass_fd,
+		    first);
+	if (!ret)
+		ret = posix_spawn_file_actions_addclosefrom_np(files,
+		    first + !!spawn->pass_as);
+	if (ret || spawn->pass_as <= first)
+		return ret;
+	ret = posix_spawn_file_actions_adddup2(files, first, spawn->pass_as);
+	return ret ? ret : posix_spawn_file_actions_addclose(files, first);
+}
+
+static int prepare_files(posix_spawn_file_actions_t *files,
+    const struct spawn *spawn, int dir_fd)
 {
 	int ret = posix_spawn_file_actions_init(files);
 
@@ -149,34 +202,36 @@ static int prepare_files(posix_spawn_file_actions_t *files, int dir_fd,
 		return ret;
 	ret = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null",
 	    O_RDONLY, 0);
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		if (!ret && spawn->silent)
+			ret = posix_spawn_file_actions_addopen(files, fd,
+			    "/dev/null", O_WRONLY, 0);
 	for (int i = 0; i < 2 && !ret; i++)
-		if (out[i] >= 0)
-			ret = posix_spawn_file_actions_adddup2(files, out[i],
-			    STDOUT_FILENO + i);
+		if (spawn->out && !spawn->silent && spawn->out[i] >= 0)
+			ret = posix_spawn_file_actions_adddup2(files,
+			    spawn->out[i], STDOUT_FILENO + i);
 	if (!ret && dir_fd != AT_FDCWD)
 		ret = posix_spawn_file_actions_addfchdir_np(files, dir_fd);
-	/* Ours are close-on-exec, those of other libraries may not be. */
 	if (!ret)
-		ret = posix_spawn_file_actions_addclosefrom_np(files,
-		    STDERR_FILENO + 1);
+		ret = prepare_passed(files, spawn);
 	if (ret)
 		posix_spawn_file_actions_destroy(files);
 	return ret;
 }
 
 /* Returns 0 or a positive errno, as posix_spawn does. */
-static int run(const struct spawn *spawn, const char *file, char *const *env,
-    int dir_fd, pid_t *pid)
+static int run(const struct spawn *spawn, const struct found *found, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
-	int ret = prepare_files(&files, dir_fd, spawn->out);
+	int ret = prepare_files(&files, spawn, found->dir_fd);
 
 	if (ret)
 		return ret;
 	ret = prepare_attr(&attr);
 	if (!ret) {
-		ret = posix_spawn(pid, file, &files, &attr, spawn->argv, env);
+		ret = posix_spawn(pid, found->file, &files, &attr, spawn->argv,
+		    found->env);
 		posix_spawnattr_destroy(&attr);
 	}
 	posix_spawn_file_actions_destroy(&files);
@@ -216,14 +271,6 @@ static int open_dir(const char *dir, int *fd)
 	return ret;
 }
 
-/* What is to be executed: where, and with what environment. */
-struct found {
-	char **merged;
-	char *const *env;
-	int dir_fd;
-	char file[PATH_MAX];
-};
-
 static void found_fini(struct found *found)
 {
 	free(found->merged);
@@ -242,8 +289,8 @@ static int find(const struct spawn *spawn, struct found *found)
 	ret = open_dir(spawn->dir, &found->dir_fd);
 	if (ret)
 		found->dir_fd = AT_FDCWD;
-	if (!ret && spawn->env && spawn->env[0]) {
-		found->env = found->merged = merge(spawn->env);
+	if (!ret && adds_to_env(spawn)) {
+		found->env = found->merged = merge(spawn);
 		if (!found->merged)
 			ret = error_set(-ENOMEM, "command %s: %m", name);
 	}
@@ -258,7 +305,7 @@ int spawn_group(const struct spawn *spawn, pid_t *pid)
 	int ret = find(spawn, &found);
 
 	if (!ret) {
-		ret = run(spawn, found.file, found.env, found.dir_fd, pid);
+		ret = run(spawn, &found, pid);
 		if (ret)
 			ret = cannot_execute(ret, spawn->argv[0], found.file,
 			    found.dir_fd);
