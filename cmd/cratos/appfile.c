@@ -80,6 +80,9 @@ static size_t check_built_in(struct appfile *file, size_t i,
 		"goes with exec and shell only"},
 	    {built_in && keys->env && keys->env[0], "env",
 		"goes with exec and shell only"},
+	    {built_in && keys->ready, "ready", "goes with exec and shell only"},
+	    {built_in && keys->health, "health",
+		"goes with exec and shell only"},
 	    {built_in && keys->oneshot, "oneshot",
 		"goes with exec and shell only"},
 	    {built_in && keys->on_exit, "on_exit",
@@ -150,6 +153,62 @@ static size_t check_delays(struct appfile *file, size_t i,
 	return check_rules(file, i, rules);
 }
 
+/* A text that is none; and what begins from a folder has less room. */
+static size_t check_probe(struct appfile *file, size_t i, const char *key,
+    const char *text, int (*check)(const char *text))
+{
+	if (!text || !check(text))
+		return 0;
+	refuse(file, i, key, error_of(-EINVAL).text);
+	return 1;
+}
+
+static bool is_tried(const char *probe)
+{
+	return probe && strpbrk(probe, ":") && strncmp(probe, "fd:", 3) &&
+	       strncmp(probe, "delay:", 6);
+}
+
+/* Keys of probes that differ from the defaults, where they do nothing. */
+static size_t check_idle_probes(struct appfile *file, size_t i,
+    const struct server_keys *keys, const struct server_keys *defaults)
+{
+	const struct config_field *field = server_fields;
+	size_t idle = 0;
+
+	for (; field->key; field++) {
+		bool of_ready = !strncmp(field->key, "ready_", 6);
+		bool of_health = !strncmp(field->key, "health_", 7);
+
+		if (keys_same_value(field, keys, defaults) ||
+		    !((of_ready && !is_tried(keys->ready)) ||
+			(of_health && !keys->health)))
+			continue;
+		refuse(file, i, field->key,
+		    of_ready ? "does nothing without ready = tcp:, unix:, "
+			       "http: or exec:"
+			     : "does nothing without health");
+		idle++;
+	}
+	return idle;
+}
+
+static size_t check_probes(struct appfile *file, size_t i,
+    const struct server_keys *keys, const struct server_keys *defaults)
+{
+	const struct rule rules[] =
+	    {{keys->oneshot && keys->ready, "ready",
+		 "a one-shot is ready when it has exited with status 0"},
+		{keys->oneshot && keys->health, "health",
+		    "a one-shot is done when it is ready, and has no health"},
+		{0}};
+
+	return check_rules(file, i, rules) +
+	       check_idle_probes(file, i, keys, defaults) +
+	       check_probe(file, i, "ready", keys->ready, exec_check_ready) +
+	       check_probe(file, i, "health", keys->health, exec_check_health);
+}
+
 /* What is wrong with a section that is right key by key. */
 static bool is_wrong(struct appfile *file, size_t i,
     const struct server_keys *keys)
@@ -162,6 +221,7 @@ static bool is_wrong(struct appfile *file, size_t i,
 	wrong += check_end(file, i, keys);
 	wrong += check_idle_restart(file, i, keys, defaults);
 	wrong += check_delays(file, i, keys, defaults);
+	wrong += check_probes(file, i, keys, defaults);
 	return wrong;
 }
 
@@ -237,6 +297,13 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 	    .env = keys->env,
 	    .stop_signal = keys_stop_signal(keys),
 	    .endpoint = keys->endpoint,
+	    .ready = keys->ready,
+	    .ready_interval_ms = keys->ready_interval_ms,
+	    .ready_timeout_ms = keys->ready_timeout_ms,
+	    .health = keys->health,
+	    .health_interval_ms = keys->health_interval_ms,
+	    .health_timeout_ms = keys->health_timeout_ms,
+	    .health_failures = (int)keys->health_failures,
 	    .may_exit = keys->oneshot || keys->on_exit != ON_EXIT_FAIL ||
 			keys->restart == SERVER_RESTART_ALWAYS,
 	    .stdout_fd = output_fd,
@@ -295,6 +362,40 @@ static bool has_errors(const struct appfile *file, const char *name)
 	return false;
 }
 
+/* The program of an "exec:" has to be there. */
+static bool has_program(struct appfile *file, size_t i, const char *key,
+    const char *probe)
+{
+	static const char prefix[] = "exec:";
+	const struct server_keys *keys = file->servers[i].keys;
+	struct exec_options options = {.dir = keys->dir, .env = keys->env};
+	struct exec *exec;
+	int ret;
+
+	if (!probe || strncmp(probe, prefix, strlen(prefix)))
+		return true;
+	options.command = probe + strlen(prefix);
+	exec = exec_new(&options);
+	ret = exec ? exec_check(exec) : -errno;
+	if (ret)
+		refuse(file, i, key, error_of(ret).text);
+	exec_free(&exec);
+	return !ret;
+}
+
+/* Whether what is missing is a program of a probe; says so. */
+static bool misses_probe(struct appfile *file, size_t i)
+{
+	const struct server_keys *keys = file->servers[i].keys;
+	bool has_ready, has_health;
+
+	if (keys->dir && access(keys->dir, X_OK))
+		return false;
+	has_ready = has_program(file, i, "ready", keys->ready);
+	has_health = has_program(file, i, "health", keys->health);
+	return !has_ready || !has_health;
+}
+
 /* Program and folder have to be there. */
 static void look_for(struct appfile *file, size_t i)
 {
@@ -302,6 +403,8 @@ static void look_for(struct appfile *file, size_t i)
 	const char *dir = server->keys->dir;
 	int ret = server->keys->tcp_echo ? 0 : exec_check(server->server.arg);
 
+	if (ret && misses_probe(file, i))
+		return;
 	if (ret)
 		refuse(file, i,
 		    dir && access(dir, X_OK) ? "dir"

@@ -115,6 +115,20 @@ static void show_log(const struct log *log)
 	printf("\n");
 }
 
+/* "health tcp:127.0.0.1:80, every 10 s, failed after 3 times". */
+static void show_probes(const struct server_keys *keys)
+{
+	char text[32];
+
+	if (keys->ready)
+		printf("    ready %s\n", keys->ready);
+	if (!keys->health)
+		return;
+	printf("    health %s, every %s, failed after %" PRId64 " time%s\n",
+	    keys->health, print_duration(keys->health_interval_ms, text),
+	    keys->health_failures, keys->health_failures == 1 ? "" : "s");
+}
+
 static void show_child(const struct appfile_server *server,
     const struct app_keys *app)
 {
@@ -133,6 +147,7 @@ static void show_child(const struct appfile_server *server,
 	if (keys->endpoint)
 		printf("    at    %s\n", keys->endpoint);
 	show_log(&server->log);
+	show_probes(keys);
 	show_exit(keys);
 	printf("    stop  %s", signal_name(keys_stop_signal(keys)));
 	if (keys->stop_timeout_ms)

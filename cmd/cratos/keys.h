@@ -40,6 +40,9 @@ struct server_keys {
 	int64_t restart_delay_ms, restart_max_delay_ms, restart_stable_ms,
 	    restart_limit, restart_window_ms; /* 0 is none */
 	int stop_signal; /* see keys_stop_signal */
+	const char *ready, *health; /* as in exec_options */
+	int64_t ready_interval_ms, ready_timeout_ms, health_interval_ms,
+	    health_timeout_ms, health_failures;
 	int64_t start_timeout_ms, stop_timeout_ms, max_connections;
 	const char *log; /* NULL: the app's */
 	int64_t log_size,
