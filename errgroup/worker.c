@@ -37,7 +37,8 @@
  * then every TICK_NS, or half as often if all moves, asleep in between. When it
  * has found the list empty for QUIET_LOOKS it goes to sleep for good: nobody runs
  * while there is nothing to do. A worker without a job waits awake for a moment
- * to be appointed, too. One that was not used for IDLE_S leaves.
+ * to be appointed, too. One that was not used for IDLE_S leaves, unless it has
+ * said that it stays, as a few may.
  *
  * If no thread can be made (the pool is short of threads), worker_list refuses
  * new work unless a worker is idle. For what was accepted already the watcher
@@ -86,6 +87,7 @@
 
 enum {
 	IDLE_S = 5, /* a worker unused for as long leaves */
+	STAYERS_MAX = 4, /* but for so many */
 	SPIN_NS = 10000, /* about what it costs to sleep and be woken */
 	LOOK_NS = 2500, /* between looks of a watcher that is awake */
 	TICK_NS = 50000, /* between those of one that sleeps */
@@ -107,6 +109,7 @@ struct worker {
 	atomic_int rings; /* what it sleeps on */
 	bool dozes;
 	bool counts; /* as active */
+	bool stays;
 	clockid_t clock; /* of the processor time that it has used */
 	int64_t used_ns; /* at the last time that it was looked at, -1: never */
 	LIST_ENTRY(worker) active_link;
@@ -131,6 +134,7 @@ static struct {
 	int tries; /* in vain, while jobs do not move */
 	int active; /* have a job, or look for one, and do not block */
 	int claims; /* jobs for threads that are being made */
+	int stayers; /* workers that never leave */
 	atomic_int hurry; /* jobs that may be taken though others move */
 	int credit; /* and though there are enough active workers */
 	int allowance; /* the same, if jobs do not move */
@@ -914,7 +918,7 @@ static bool rest(struct worker *self)
 		lock_take(&pool.lock);
 		spin_end(&spin);
 	}
-	deadline_ns = clock_ns() + IDLE_S * NS_PER_S;
+	deadline_ns = self->stays ? INT64_MAX : clock_ns() + IDLE_S * NS_PER_S;
 	while (pool.watcher != self && clock_ns() < deadline_ns)
 		doze(self, deadline_ns);
 	if (pool.watcher == self)
@@ -1022,6 +1026,21 @@ void worker_unblock(void)
 	lock_take(&pool.lock);
 	count_in(this_worker);
 	leave_pool();
+}
+
+bool worker_stay(void)
+{
+	struct worker *self = this_worker;
+
+	if (!self || self->stays)
+		return self;
+	lock_take(&pool.lock);
+	if (pool.stayers < STAYERS_MAX) {
+		pool.stayers++;
+		self->stays = true;
+	}
+	lock_leave(&pool.lock);
+	return self->stays;
 }
 
 /* ---- what cannot be refused -----------------------------------------------*/

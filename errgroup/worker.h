@@ -104,6 +104,12 @@ void worker_post_all(struct job_list *jobs);
 void worker_block(void);
 void worker_unblock(void);
 
+/*
+ * Whether the calling thread is one of the pool's and, from now on, lasts as
+ * long as the process. A few can; the others get false.
+ */
+bool worker_stay(void);
+
 /* Whether there may be work in more than one queue: then do not stay in one. */
 bool worker_has_others(void);
 

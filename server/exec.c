@@ -72,6 +72,7 @@ struct exec {
 	/* constant */
 	char **argv, **env, *dir, *endpoint;
 	struct prober *prober; /* NULL: nothing is asked of it */
+	struct spawn spawn; /* of these, and of what else the child gets */
 	int stop_signal;
 	bool may_exit;
 	int out[2]; /* copies for stdout and stderr, maybe one; -1: none */
@@ -214,14 +215,6 @@ static void judge(struct exec *exec, const siginfo_t *end)
 		conclude(exec, -ECHILD,
 		    "exited with status 0 without being told to stop: if it "
 		    "goes to the background, have it stay in the foreground");
-}
-
-static struct spawn spawn_of(const struct exec *exec)
-{
-	return (struct spawn){.argv = exec->argv,
-	    .dir = exec->dir,
-	    .env = (const char *const *)exec->env,
-	    .out = exec->out};
 }
 
 /* ---- a run's end ----------------------------------------------------------- */
@@ -444,7 +437,7 @@ static int begin_run(struct exec *exec, char mark[static REAPER_MARK_SIZE])
 /* Before the child has been executed: what it is to be given. */
 static int spawn_child(struct exec *exec, const char *mark, pid_t *pid)
 {
-	struct spawn spawn = spawn_of(exec);
+	struct spawn spawn = exec->spawn;
 	int ret;
 
 	spawn.entries[1] = *mark ? mark : NULL;
@@ -584,8 +577,7 @@ static int endpoint(void *arg, char *url, size_t size)
 
 int exec_check(const struct exec *exec)
 {
-	const struct spawn spawn = spawn_of(exec);
-	int ret = spawn_check(&spawn);
+	int ret = spawn_check(&exec->spawn);
 
 	return ret || !exec->prober ? ret : prober_check(exec->prober);
 }
@@ -726,6 +718,7 @@ static void destroy(struct exec *exec)
 	prober_free(&exec->prober);
 	pthread_cond_destroy(&exec->called_back);
 	pthread_mutex_destroy(&exec->lock);
+	spawn_fini(&exec->spawn);
 	free_list(exec->env);
 	free(exec->argv);
 	free(exec->dir);
@@ -736,7 +729,6 @@ static void destroy(struct exec *exec)
 /* Returns 0 or a negative errno, -EINVAL with words. */
 static int copy_options(struct exec *exec, const struct exec_options *options)
 {
-	struct spawn spawn;
 	int ret;
 
 	exec->argv = options->shell ? shell_words(options->command)
@@ -762,8 +754,15 @@ static int copy_options(struct exec *exec, const struct exec_options *options)
 	ret = copy_output(exec->out, options);
 	if (ret)
 		return ret;
-	spawn = spawn_of(exec);
-	return prober_new(&exec->prober, options, &spawn);
+	exec->spawn = (struct spawn){.argv = exec->argv,
+	    .dir = exec->dir,
+	    .env = (const char *const *)exec->env};
+	for (int i = 0; i < 2; i++)
+		if (exec->out[i] >= 0)
+			spawn_give(&exec->spawn, exec->out[i],
+			    STDOUT_FILENO + i);
+	ret = spawn_copy(&exec->spawn, options);
+	return ret ? ret : prober_new(&exec->prober, options, &exec->spawn);
 }
 
 struct exec *exec_new(const struct exec_options *options)

@@ -6,6 +6,7 @@
 #define CRATOS_EXEC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,6 +15,13 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* A limit of setrlimit(2): RLIMIT_NOFILE, ... */
+struct exec_limit {
+	int resource;
+	uint64_t soft, hard; /* EXEC_NO_LIMIT: none */
+};
+#define EXEC_NO_LIMIT UINT64_MAX
 
 struct exec_options { /* zero is the default everywhere */
 	/*
@@ -81,6 +89,40 @@ struct exec_options { /* zero is the default everywhere */
 	int64_t health_interval_ms; /* 0: 10 s */
 	int64_t health_timeout_ms; /* 0: 5 s */
 	int health_failures; /* 0: 3 */
+	/*
+	 * Who the child is: a user and a group, by name or number. NULL: as
+	 * the parent. A user brings his own group, unless there is one here,
+	 * and the supplementary groups that list him, and HOME, USER and
+	 * LOGNAME; a group alone is the only one. What would be another's needs
+	 * root. Directory, stdin and program are reached as that user.
+	 */
+	const char *user, *group;
+	/*
+	 * A file of NAME=value lines, read at each start, relative to dir: over
+	 * the parent's environment and what user brings, and below env. Its
+	 * language is that of systemd's EnvironmentFile, but for lines that
+	 * are wrong, which are errors.
+	 */
+	const char *env_file;
+	/*
+	 * What stdin is: a file, opened for reading, relative to dir; or the
+	 * parent's own; else /dev/null. Of a pipe nobody waits for its writer.
+	 */
+	const char *input;
+	bool inherit_input;
+	/* Each counts only if it is set; raising some of it needs root. */
+	bool set_umask, set_nice, set_oom_score_adj;
+	mode_t umask;
+	int nice; /* -20 to 19, as in setpriority(2), not on top of ours */
+	int oom_score_adj; /* -1000 to 1000, see proc(5) */
+	const struct exec_limit *limits; /* borrowed during the call */
+	size_t limit_count;
+	/*
+	 * The child goes on if this process dies without having stopped it.
+	 * Else it gets SIGKILL then, whoever it is; not so what it has started
+	 * itself, nor a program that is set-user-ID or has capabilities.
+	 */
+	bool keep_orphan;
 };
 
 struct exec;
@@ -88,9 +130,10 @@ struct exec;
 /*
  * A child process after options, which are copied. Nothing is started yet.
  * NULL with errno ENOMEM, EINVAL for a command that is empty or has a quote
- * that is not closed, an env entry without a name, a number that is no signal
- * or no descriptor for output, or a probe that is none, or EBADF or EMFILE if a
- * descriptor cannot be duplicated; error_of() has the words.
+ * that is not closed, an env entry without a name, a number that is no signal,
+ * no descriptor for output or out of its range, or a probe that is none, or
+ * EBADF or EMFILE if a descriptor cannot be duplicated; error_of() has the
+ * words.
  */
 struct exec *exec_new(const struct exec_options *options);
 
@@ -104,11 +147,12 @@ void exec_free(struct exec **exec);
  * The server for app_add_server, under name (borrowed until it is added).
  *
  * Its start returns once the program has been executed; one that cannot be is
- * an error with the command and the reason. The child has no signal blocked
- * or ignored, stdin from /dev/null, and no descriptor of the parent but stdout
- * and stderr, its own or those of options. It is ready when it has been
- * executed, or when options.ready says so; if the server is a one-shot, when it
- * has exited with 0, as it may. A child that ends without being
+ * an error with the command, or the option at fault ("limit.nofile: ..."), and
+ * the reason. The child has no signal blocked or ignored, stdin from /dev/null,
+ * unless told otherwise, and no descriptor of the parent but stdout and stderr,
+ * its own or those of options. It is ready when it has been executed, or when
+ * options.ready says so; if the server is a one-shot, when it has exited with 0,
+ * as it may. A child that ends without being
  * told to is an error of the server, in words (-ECHILD), unless it may; what
  * is left of its process group gets the stop signal, and SIGKILL 5 s later.
  *
@@ -128,8 +172,10 @@ struct server exec_server(struct exec *exec, const char *name);
 
 /*
  * Looks for the program and the working directory as start would, and for the
- * programs of probes, and starts nothing. Returns 0 or what start would return; error_of() has the words.
- * Blocks on the file system only. From any thread.
+ * programs of probes, has a child that executes nothing try what only the kernel
+ * can tell (users, limits), and starts nothing. Returns 0 or what start would
+ * return; error_of() has the words. Blocks on the file system and the user
+ * database only. From any thread.
  */
 int exec_check(const struct exec *exec);
 
@@ -152,6 +198,12 @@ pid_t exec_pid(const struct exec *exec);
  * exec_new. *argc (may be NULL) is the number of words.
  */
 char **exec_split(const char *command, int *argc);
+
+/*
+ * Reads a limit: "nofile=1024", "nofile=1024:4096" (soft:hard), "core=infinity".
+ * 0, or -EINVAL with words in error_of(), and *limit as it was.
+ */
+int exec_limit_parse(const char *text, struct exec_limit *limit);
 
 #ifdef __cplusplus
 }

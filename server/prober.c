@@ -342,8 +342,7 @@ static int make_pipe(struct prober *prober, struct spawn *spawn)
 		return -errno;
 	prober->told = ends[0];
 	prober->given = ends[1];
-	spawn->pass_fd = ends[1];
-	spawn->pass_as = prober->ready.fd;
+	spawn_give(spawn, ends[1], prober->ready.fd);
 	/* Not the child's end: who writes there wants to be waited for. */
 	if (fcntl(ends[0], F_SETFL, O_NONBLOCK))
 		return -errno;

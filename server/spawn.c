@@ -1,16 +1,17 @@
 /*
- * Child processes, made with posix_spawn: in a threaded process nothing may
- * run between fork and exec but what it does.
+ * Child processes: what is to be executed, and with what environment. child.c
+ * has the rest.
  *
- * The program is looked up here, and not by posix_spawnp, for three reasons:
+ * The program is looked up here, and not by the child, for three reasons:
  * the child's own PATH counts, relative entries are seen from its working
- * directory, and whatever fails can be named.
+ * directory, and whatever fails can be named. And what a slow file system has
+ * to be asked for is asked on the caller's thread, not on the one that makes
+ * all children.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,17 +21,19 @@
 
 #include <cratos/error.h>
 
+#include "server/account.h"
+#include "server/child.h"
+#include "server/envfile.h"
+#include "server/keeper.h"
+#include "server/limits.h"
 #include "server/spawn.h"
 
 #define DEFAULT_PATH "/bin:/usr/bin"
 
-/* What is to be executed: where, and with what environment. */
-struct found {
-	char **merged;
-	char *const *env;
-	int dir_fd;
-	char file[PATH_MAX];
-};
+/* ---- the environment ------------------------------------------------------- */
+
+/* From below to above: who gives a name last wins. */
+enum { LAYERS = 5 };
 
 /* The length of the name in "NAME=value", with the '='. */
 static size_t name_size(const char *entry)
@@ -57,48 +60,36 @@ static size_t count(const char *const *list)
 	return n;
 }
 
-static bool is_set_on_top(const char *entry, const struct spawn *spawn)
+static bool is_covered(const char *const *entry,
+    const char *const *const layers[LAYERS], int layer)
 {
-	for (size_t i = 0; i < SPAWN_ENTRIES; i++) {
-		const char *const top[] = {spawn->entries[i], NULL};
-
-		if (is_set_in(entry, top))
+	/* The parent's is taken to have each name once. */
+	if (layer && is_set_in(*entry, entry + 1))
+		return true;
+	while (++layer < LAYERS)
+		if (is_set_in(*entry, layers[layer]))
 			return true;
-	}
 	return false;
 }
 
-/*
- * The parent's environment with env and the entries on top, the last of a name
- * wins. The list is the caller's to free, the texts are borrowed.
- */
-static char **merge(const struct spawn *spawn)
+/* The list is the caller's to free, the texts are borrowed. */
+static char **merge(const char *const *const layers[LAYERS])
 {
-	const char *const *env = spawn->env;
-	size_t n = 0, most = count((const char *const *)environ) + count(env);
-	char **merged = calloc(most + SPAWN_ENTRIES + 1, sizeof(*merged));
+	size_t n = 0, most = 0;
+	char **merged;
 
-	if (!merged)
-		return NULL;
-	for (char **entry = environ; entry && *entry; entry++)
-		if (!is_set_in(*entry, env) && !is_set_on_top(*entry, spawn))
-			merged[n++] = *entry;
-	for (; env && *env; env++)
-		if (!is_set_in(*env, env + 1) && !is_set_on_top(*env, spawn))
-			merged[n++] = (char *)*env;
-	for (size_t i = 0; i < SPAWN_ENTRIES; i++)
-		if (spawn->entries[i])
-			merged[n++] = (char *)spawn->entries[i];
+	for (int i = 0; i < LAYERS; i++)
+		most += count(layers[i]);
+	merged = calloc(most + 1, sizeof(*merged));
+	for (int i = 0; merged && i < LAYERS; i++)
+		for (const char *const *entry = layers[i]; entry && *entry;
+		     entry++)
+			if (!is_covered(entry, layers, i))
+				merged[n++] = (char *)*entry;
 	return merged;
 }
 
-static bool adds_to_env(const struct spawn *spawn)
-{
-	for (size_t i = 0; i < SPAWN_ENTRIES; i++)
-		if (spawn->entries[i])
-			return true;
-	return spawn->env && spawn->env[0];
-}
+/* ---- the program -------------------------------------------------------- */
 
 static const char *path_of(char *const *env)
 {
@@ -152,92 +143,6 @@ static int look_up(const char *name, const char *path, int dir_fd,
 	return error_set(result, "command %s: not found in PATH", name);
 }
 
-static int prepare_attr(posix_spawnattr_t *attr)
-{
-	sigset_t none, all;
-	int ret = posix_spawnattr_init(attr);
-
-	if (ret)
-		return ret;
-	sigemptyset(&none);
-	/* Not sigfillset: it leaves out two, which glibc would then ignore. */
-	memset(&all, 0xff, sizeof(all));
-	posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP |
-					   POSIX_SPAWN_SETSIGMASK |
-					   POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setpgroup(attr, 0);
-	posix_spawnattr_setsigmask(attr, &none);
-	posix_spawnattr_setsigdefault(attr, &all);
-	return 0;
-}
-
-/*
- * Ours are close-on-exec, those of other libraries may not be. What is passed
- * goes first to where it is not closed, and then to where it is to be.
- */
-static int prepare_passed(posix_spawn_file_actions_t *files,
-    const struct spawn *spawn)
-{
-	const int first = STDERR_FILENO + 1;
-	int ret = 0;
-
-	if (spawn->pass_as)
-		ret = posix_spawn_file_actions_adddup2(files, spawn->pass_fd,
-		    first);
-	if (!ret)
-		ret = posix_spawn_file_actions_addclosefrom_np(files,
-		    first + !!spawn->pass_as);
-	if (ret || spawn->pass_as <= first)
-		return ret;
-	ret = posix_spawn_file_actions_adddup2(files, first, spawn->pass_as);
-	return ret ? ret : posix_spawn_file_actions_addclose(files, first);
-}
-
-static int prepare_files(posix_spawn_file_actions_t *files,
-    const struct spawn *spawn, int dir_fd)
-{
-	int ret = posix_spawn_file_actions_init(files);
-
-	if (ret)
-		return ret;
-	ret = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null",
-	    O_RDONLY, 0);
-	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
-		if (!ret && spawn->silent)
-			ret = posix_spawn_file_actions_addopen(files, fd,
-			    "/dev/null", O_WRONLY, 0);
-	for (int i = 0; i < 2 && !ret; i++)
-		if (spawn->out && !spawn->silent && spawn->out[i] >= 0)
-			ret = posix_spawn_file_actions_adddup2(files,
-			    spawn->out[i], STDOUT_FILENO + i);
-	if (!ret && dir_fd != AT_FDCWD)
-		ret = posix_spawn_file_actions_addfchdir_np(files, dir_fd);
-	if (!ret)
-		ret = prepare_passed(files, spawn);
-	if (ret)
-		posix_spawn_file_actions_destroy(files);
-	return ret;
-}
-
-/* Returns 0 or a positive errno, as posix_spawn does. */
-static int run(const struct spawn *spawn, const struct found *found, pid_t *pid)
-{
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	int ret = prepare_files(&files, spawn, found->dir_fd);
-
-	if (ret)
-		return ret;
-	ret = prepare_attr(&attr);
-	if (!ret) {
-		ret = posix_spawn(pid, found->file, &files, &attr, spawn->argv,
-		    found->env);
-		posix_spawnattr_destroy(&attr);
-	}
-	posix_spawn_file_actions_destroy(&files);
-	return ret;
-}
-
 /* A script says "No such file" when it is the interpreter that is missing. */
 static int cannot_execute(int code, const char *name, const char *file,
     int dir_fd)
@@ -271,32 +176,183 @@ static int open_dir(const char *dir, int *fd)
 	return ret;
 }
 
+/* ---- what is to be executed ------------------------------------------------- */
+
+struct found {
+	char **merged;
+	char *const *env;
+	struct account account;
+	struct envfile envfile;
+	int dir_fd;
+	char file[PATH_MAX];
+};
+
 static void found_fini(struct found *found)
 {
 	free(found->merged);
-	if (found->dir_fd != AT_FDCWD && found->dir_fd >= 0)
+	account_fini(&found->account);
+	envfile_fini(&found->envfile);
+	if (found->dir_fd != AT_FDCWD)
 		close(found->dir_fd);
+}
+
+static int set_env(const struct spawn *spawn, struct found *found)
+{
+	const char *entries[SPAWN_ENTRIES + 1] = {NULL};
+	const char *const *layers[LAYERS] = {(const char *const *)environ,
+	    (const char *const *)found->account.env, found->envfile.entries,
+	    spawn->env, entries};
+	size_t more = 0;
+
+	for (size_t i = 0; i < SPAWN_ENTRIES; i++)
+		if (spawn->entries[i])
+			entries[more++] = spawn->entries[i];
+	for (int i = 1; i < LAYERS - 1; i++)
+		more += count(layers[i]);
+	found->env = environ;
+	if (!more)
+		return 0;
+	found->env = found->merged = merge(layers);
+	if (found->merged)
+		return 0;
+	return error_set(-ENOMEM, "command %s: %m", spawn->argv[0]);
 }
 
 /* Returns 0 or a negative errno with words; found_fini in any case. */
 static int find(const struct spawn *spawn, struct found *found)
 {
-	const char *name = spawn->argv[0];
 	int ret;
 
 	found->merged = NULL;
-	found->env = environ;
-	ret = open_dir(spawn->dir, &found->dir_fd);
-	if (ret)
-		found->dir_fd = AT_FDCWD;
-	if (!ret && adds_to_env(spawn)) {
-		found->env = found->merged = merge(spawn);
-		if (!found->merged)
-			ret = error_set(-ENOMEM, "command %s: %m", name);
-	}
+	found->envfile = (struct envfile){0};
+	ret = account_find(spawn->user, spawn->group, &found->account);
+	found->dir_fd = AT_FDCWD;
+	if (!ret)
+		ret = open_dir(spawn->dir, &found->dir_fd);
+	if (!ret && spawn->env_file)
+		ret = envfile_read(found->dir_fd, spawn->env_file,
+		    &found->envfile);
+	if (!ret)
+		ret = set_env(spawn, found);
 	return ret ? ret
-		   : look_up(name, path_of(found->env), found->dir_fd,
+		   : look_up(spawn->argv[0], path_of(found->env), found->dir_fd,
 			 found->file);
+}
+
+/* ---- the child -------------------------------------------------------------- */
+
+/* A call of the keeper's. */
+struct making {
+	struct child child;
+	pid_t pid;
+	struct child_failure failure;
+	int ret;
+};
+
+static void make(void *arg)
+{
+	struct making *making = arg;
+
+	making->ret =
+	    child_make(&making->child, &making->pid, &making->failure);
+}
+
+static const char *who(const struct spawn *spawn)
+{
+	return spawn->user ? spawn->user : spawn->group;
+}
+
+static int limit_failed(const struct exec_limit *limit, int code)
+{
+	char text[LIMITS_TEXT_BYTES];
+
+	errno = -code;
+	return error_set(code, "limit.%s: cannot set %s: %m",
+	    limits_name(limit->resource), limits_format(limit, text));
+}
+
+/* What the child could not do, in words. */
+static int failed(const struct spawn *spawn, const struct found *found,
+    const struct child_failure *failure)
+{
+	int code = -failure->code;
+
+	errno = failure->code;
+	switch (failure->step) {
+	case CHILD_NICE:
+		return error_set(code, "nice: cannot set %d: %m", spawn->nice);
+	case CHILD_OOM_SCORE_ADJ:
+		return error_set(code, "oom_score_adj: cannot set %d: %m",
+		    spawn->oom_score_adj);
+	case CHILD_LIMIT:
+		assert(failure->which < spawn->limit_count);
+		return limit_failed(&spawn->limits[failure->which], code);
+	case CHILD_GROUPS:
+	case CHILD_GROUP:
+		return error_set(code,
+		    "%s: cannot take on the groups of %s: %m",
+		    spawn->group ? "group" : "user", who(spawn));
+	case CHILD_USER:
+		return error_set(code, "user: cannot become %s: %m",
+		    spawn->user);
+	case CHILD_DIR:
+		return error_set(code, "working directory %s: %m", spawn->dir);
+	case CHILD_INPUT:
+		return error_set(code, "stdin: %s: %m",
+		    spawn->input ? spawn->input : "/dev/null");
+	default:
+		return cannot_execute(failure->code, spawn->argv[0],
+		    found->file, found->dir_fd);
+	}
+}
+
+static int execute_with(const struct spawn *spawn, const struct found *found,
+    bool dry, pid_t *pid)
+{
+	struct making making = {.child = {.spawn = spawn,
+				    .file = found->file,
+				    .env = found->env,
+				    .account = &found->account,
+				    .dry = dry}};
+	int ret = keeper_call(make, &making);
+
+	if (ret)
+		return ret;
+	if (making.ret)
+		return failed(spawn, found, &making.failure);
+	*pid = making.pid;
+	return 0;
+}
+
+static int execute_silent(const struct spawn *spawn, const struct found *found,
+    bool dry, pid_t *pid)
+{
+	struct spawn silent = *spawn;
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC), ret;
+
+	if (null < 0)
+		return error_set(-errno, "/dev/null: %m");
+	silent.file_count = 0;
+	spawn_give(&silent, null, STDOUT_FILENO);
+	spawn_give(&silent, null, STDERR_FILENO);
+	ret = execute_with(&silent, found, dry, pid);
+	close(null);
+	return ret;
+}
+
+static int execute(const struct spawn *spawn, const struct found *found,
+    bool dry, pid_t *pid)
+{
+	return spawn->silent ? execute_silent(spawn, found, dry, pid)
+			     : execute_with(spawn, found, dry, pid);
+}
+
+void spawn_give(struct spawn *spawn, int from, int to)
+{
+	assert(spawn->file_count < SPAWN_FILES);
+	assert(
+	    !spawn->file_count || spawn->files[spawn->file_count - 1].to < to);
+	spawn->files[spawn->file_count++] = (struct spawn_file){from, to};
 }
 
 int spawn_group(const struct spawn *spawn, pid_t *pid)
@@ -304,20 +360,25 @@ int spawn_group(const struct spawn *spawn, pid_t *pid)
 	struct found found;
 	int ret = find(spawn, &found);
 
-	if (!ret) {
-		ret = run(spawn, &found, pid);
-		if (ret)
-			ret = cannot_execute(ret, spawn->argv[0], found.file,
-			    found.dir_fd);
-	}
+	if (!ret)
+		ret = execute(spawn, &found, false, pid);
 	found_fini(&found);
 	return ret;
+}
+
+/* Whether there is more to it than to find the program and to execute it. */
+static bool asks_for_more(const struct spawn *spawn)
+{
+	return spawn->user || spawn->group || spawn->input ||
+	       spawn->limit_count || spawn->set_nice ||
+	       spawn->set_oom_score_adj;
 }
 
 int spawn_check(const struct spawn *spawn)
 {
 	struct found found;
 	int ret = find(spawn, &found);
+	pid_t none;
 
 	if (!ret) {
 		ret = check_program(found.dir_fd, found.file);
@@ -325,6 +386,80 @@ int spawn_check(const struct spawn *spawn)
 			ret = cannot_execute(-ret, spawn->argv[0], found.file,
 			    found.dir_fd);
 	}
+	if (!ret && asks_for_more(spawn))
+		ret = execute(spawn, &found, true, &none);
 	found_fini(&found);
 	return ret;
+}
+
+/* ---- copies ----------------------------------------------------------------- */
+
+static bool copy_text(const char **copy, const char *text)
+{
+	*copy = text ? strdup(text) : NULL;
+	return *copy || !text;
+}
+
+static bool copy_limits(struct spawn *spawn, const struct exec_options *options)
+{
+	size_t size = options->limit_count * sizeof(*options->limits);
+	struct exec_limit *copy = size ? malloc(size) : NULL;
+
+	if (!copy)
+		return !size;
+	spawn->limits = memcpy(copy, options->limits, size);
+	spawn->limit_count = options->limit_count;
+	return true;
+}
+
+static int check_numbers(const struct exec_options *options)
+{
+	for (size_t i = 0; i < options->limit_count; i++)
+		if (!limits_name(options->limits[i].resource))
+			return error_set(-EINVAL, "no limit: %d",
+			    options->limits[i].resource);
+	if (options->set_umask && options->umask > 0777)
+		return error_set(-EINVAL, "umask: %o is more than 777",
+		    options->umask);
+	if (options->set_nice && (options->nice < -20 || options->nice > 19))
+		return error_set(-EINVAL, "nice: %d is not from -20 to 19",
+		    options->nice);
+	if (options->set_oom_score_adj &&
+	    (options->oom_score_adj < -1000 || options->oom_score_adj > 1000))
+		return error_set(-EINVAL,
+		    "oom_score_adj: %d is not from -1000 to 1000",
+		    options->oom_score_adj);
+	return 0;
+}
+
+int spawn_copy(struct spawn *spawn, const struct exec_options *options)
+{
+	int ret = check_numbers(options);
+
+	if (ret)
+		return ret;
+	spawn->inherit_input = options->inherit_input;
+	spawn->keep_orphan = options->keep_orphan;
+	spawn->set_umask = options->set_umask;
+	spawn->umask = options->umask;
+	spawn->set_nice = options->set_nice;
+	spawn->nice = options->nice;
+	spawn->set_oom_score_adj = options->set_oom_score_adj;
+	spawn->oom_score_adj = options->oom_score_adj;
+	return copy_text(&spawn->env_file, options->env_file) &&
+		       copy_text(&spawn->user, options->user) &&
+		       copy_text(&spawn->group, options->group) &&
+		       copy_text(&spawn->input, options->input) &&
+		       copy_limits(spawn, options)
+		   ? 0
+		   : -ENOMEM;
+}
+
+void spawn_fini(struct spawn *spawn)
+{
+	free((char *)spawn->env_file);
+	free((char *)spawn->user);
+	free((char *)spawn->group);
+	free((char *)spawn->input);
+	free((struct exec_limit *)spawn->limits);
 }

@@ -235,6 +235,7 @@ static void assert_not_made(const struct exec_options *options,
 START_TEST(options_that_make_no_sense_are_refused_at_once)
 {
 	const char *const env[] = {"A=1", "B", NULL};
+	const struct exec_limit no_limit = {99, 0, 0};
 
 	assert_not_made(&(struct exec_options){0}, "empty command");
 	assert_not_made(&(struct exec_options){.command = "''"},
@@ -248,25 +249,52 @@ START_TEST(options_that_make_no_sense_are_refused_at_once)
 	assert_not_made(&(struct exec_options){.command = "a",
 			    .stop_signal = 1000},
 	    "no signal: 1000");
+	assert_not_made(&(struct exec_options){.command = "a",
+			    .limits = &no_limit,
+			    .limit_count = 1},
+	    "no limit: 99");
+	assert_not_made(&(struct exec_options){.command = "a",
+			    .set_umask = true,
+			    .umask = 01777},
+	    "umask: 1777 is more than 777");
+	assert_not_made(&(struct exec_options){.command = "a",
+			    .set_nice = true,
+			    .nice = 20},
+	    "nice: 20 is not from -20 to 19");
+	assert_not_made(&(struct exec_options){.command = "a",
+			    .set_oom_score_adj = true,
+			    .oom_score_adj = -1001},
+	    "oom_score_adj: -1001 is not from -1000 to 1000");
 }
 END_TEST
 
 START_TEST(options_are_copied)
 {
-	char command[] = "sh -c 'echo $A >word'", dir[64], env_a[] = "A=1";
+	char command[] = "sh -c 'echo $A $B $(cat) $(ulimit -n) >word'",
+	     dir[64], env_a[] = "A=1", env_file[] = "env", input[] = "input";
 	const char *env[] = {env_a, NULL};
+	struct exec_limit limits[] = {{RLIMIT_NOFILE, 77, 77}};
 	struct exec_options options = {.command = command,
 	    .dir = dir,
-	    .env = env};
+	    .env = env,
+	    .env_file = env_file,
+	    .input = input,
+	    .limits = limits,
+	    .limit_count = 1};
 
 	strcpy(dir, place);
 	make(&options);
 	memset(command, 'x', sizeof(command) - 1);
 	memset(dir, 'x', sizeof(dir) - 1);
 	memset(env_a, 'x', sizeof(env_a) - 1);
+	memset(env_file, 'x', sizeof(env_file) - 1);
+	memset(input, 'x', sizeof(input) - 1);
+	memset(limits, 'x', sizeof(limits));
 	env[0] = NULL;
+	write_file(in_place("env"), "B=2\n", 0600);
+	write_file(in_place("input"), "3\n", 0600);
 	fake_host_start(&host);
-	ck_assert_str_eq(next_word(), "1");
+	ck_assert_str_eq(next_word(), "1 2 3 77");
 	fake_host_until_end(&host);
 	clear();
 }
@@ -275,9 +303,16 @@ END_TEST
 START_TEST(a_lack_of_memory_is_an_error_and_leaves_nothing)
 {
 	const char *const env[] = {"A=1", "B=2", NULL};
+	const struct exec_limit limits[] = {{RLIMIT_CORE, 0, 0}};
 	struct exec_options options = {.command = "sleep 1000",
 	    .dir = "/",
 	    .env = env,
+	    .user = "root",
+	    .group = "root",
+	    .env_file = "env",
+	    .input = "input",
+	    .limits = limits,
+	    .limit_count = 1,
 	    .endpoint = "tcp://x:1"};
 	int failed;
 
@@ -608,9 +643,16 @@ static bool has_returned(struct fake_host *unused)
 START_TEST(a_start_that_is_short_of_memory_leaves_no_child)
 {
 	const char *const env[] = {"A=1", NULL};
+	char user[16];
 	int code;
 
-	make(&(struct exec_options){.command = "sleep 1000", .env = env});
+	/* By number, as a name would take more memory than is ours. */
+	snprintf(user, sizeof(user), "%u", (unsigned)getuid());
+	write_file(in_place("env"), "B=1\n", 0600);
+	make(&(struct exec_options){.command = "sleep 1000",
+	    .env = env,
+	    .env_file = in_place("env"),
+	    .user = user});
 	real_start = host.server.start;
 	host.server.start = start_short_of_memory;
 	nth_allocation = 0;

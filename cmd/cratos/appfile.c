@@ -11,6 +11,7 @@
 #include <cratos/tcp.h>
 
 #include "cmd/cratos/appfile.h"
+#include "cmd/cratos/childkeys.h"
 #include "cmd/cratos/echo.h"
 #include "cmd/cratos/order.h"
 #include "cmd/cratos/output.h"
@@ -73,28 +74,13 @@ static size_t check_kinds(struct appfile *file, size_t i,
 static size_t check_built_in(struct appfile *file, size_t i,
     const struct server_keys *keys)
 {
-	bool built_in = keys->tcp_echo != NULL;
-	const struct rule rules[] = {{built_in && keys->dir, "dir",
-					 "goes with exec and shell only"},
-	    {built_in && keys->endpoint, "endpoint",
-		"goes with exec and shell only"},
-	    {built_in && keys->env && keys->env[0], "env",
-		"goes with exec and shell only"},
-	    {built_in && keys->ready, "ready", "goes with exec and shell only"},
-	    {built_in && keys->health, "health",
-		"goes with exec and shell only"},
-	    {built_in && keys->oneshot, "oneshot",
-		"goes with exec and shell only"},
-	    {built_in && keys->on_exit, "on_exit",
-		"goes with exec and shell only"},
-	    {built_in && keys->log, "log", "goes with exec and shell only"},
-	    {built_in && keys_stop_signal(keys) != SIGTERM, "stop_signal",
-		"goes with exec and shell only"},
-	    {!built_in && keys->max_connections, "max_connections",
-		"goes with tcp-echo only"},
+	const struct rule rules[] = {{!keys->tcp_echo && keys->max_connections,
+					 "max_connections",
+					 "goes with tcp-echo only"},
 	    {0}};
 
-	return check_rules(file, i, rules);
+	return childkeys_check_idle(file, i, keys) +
+	       check_rules(file, i, rules);
 }
 
 static size_t check_end(struct appfile *file, size_t i,
@@ -291,7 +277,7 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
     size_t i, int output_fd)
 {
 	const struct server_keys *keys = server->keys;
-	const struct exec_options options = {.command = appfile_command(server),
+	struct exec_options options = {.command = appfile_command(server),
 	    .shell = keys->shell != NULL,
 	    .dir = keys->dir,
 	    .env = keys->env,
@@ -308,8 +294,15 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 			keys->restart == SERVER_RESTART_ALWAYS,
 	    .stdout_fd = output_fd,
 	    .stderr_fd = output_fd};
-	struct exec *exec = exec_new(&options);
+	struct exec_limit *limits;
+	struct exec *exec = NULL;
+	int ret = childkeys_set(file, i, &options, &limits);
 
+	if (!ret)
+		exec = exec_new(&options);
+	free(limits);
+	if (ret)
+		return ret;
 	if (!exec)
 		return refuse(file, i, keys->exec ? "exec" : "shell",
 		    error_of(-errno).text);
@@ -396,21 +389,26 @@ static bool misses_probe(struct appfile *file, size_t i)
 	return !has_ready || !has_health;
 }
 
-/* Program and folder have to be there. */
+/* Program and folder have to be there, and what is asked for be allowed. */
 static void look_for(struct appfile *file, size_t i)
 {
 	const struct appfile_server *server = &file->servers[i];
-	const char *dir = server->keys->dir;
+	const char *dir = server->keys->dir, *key, *text;
 	int ret = server->keys->tcp_echo ? 0 : exec_check(server->server.arg);
+	struct error err;
 
-	if (ret && misses_probe(file, i))
+	if (!ret)
 		return;
-	if (ret)
-		refuse(file, i,
-		    dir && access(dir, X_OK) ? "dir"
-		    : server->keys->exec     ? "exec"
-					     : "shell",
-		    error_of(ret).text);
+	err = error_of(ret);
+	text = err.text;
+	key = childkeys_at_fault(&text);
+	if (!key && misses_probe(file, i))
+		return;
+	if (!key)
+		key = dir && access(dir, X_OK) ? "dir"
+		      : server->keys->exec     ? "exec"
+					       : "shell";
+	refuse(file, i, key, text);
 }
 
 /* The same server as in the file that an app runs. */
@@ -524,7 +522,7 @@ static void check_app(struct appfile *file, const struct appfile *in_force,
 {
 	static const char *const lasting[] = {"name", "version", "register",
 	    "deregister", "register_policy", "register_timeout",
-	    "register_delay", "register_max_delay", "strays", NULL};
+	    "register_delay", "register_max_delay", "strays", "orphans", NULL};
 	const struct app_keys *keys = file->app;
 
 	/* One in force cannot change, and its commands may have gone. */

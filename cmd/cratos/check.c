@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cmd/cratos/childkeys.h"
 #include "cmd/cratos/main.h"
 #include "cmd/cratos/order.h"
 #include "cmd/cratos/print.h"
@@ -25,6 +26,8 @@ static void show_app(const struct appfile *file)
 	    print_duration(app->stop_timeout_ms, text));
 	if (app->strays == STRAYS_KEEP)
 		printf("    strays     are kept\n");
+	if (app->orphans == ORPHANS_KEEP)
+		printf("    orphans    kept\n");
 	if (app->register_command)
 		printf("    register   %s\n", app->register_command);
 	if (app->deregister_command)
@@ -144,6 +147,7 @@ static void show_child(const struct appfile_server *server,
 		printf("    dir   %s\n", keys->dir);
 	for (size_t i = 0; keys->env && keys->env[i]; i++)
 		printf("    env   %s\n", keys->env[i]);
+	childkeys_show(keys);
 	if (keys->endpoint)
 		printf("    at    %s\n", keys->endpoint);
 	show_log(&server->log);

@@ -19,6 +19,7 @@ static const char *const restart_names[] = {"never", "on-failure", "always",
 static const char *const policy_names[] = {"once", "retry", "retry-beside",
     NULL};
 static const char *const strays_names[] = {"kill", "keep", NULL};
+static const char *const orphans_names[] = {"kill", "keep", NULL};
 static const char *const scope_names[] = {"one", "dependents", "all", NULL};
 
 const struct config_field app_fields[] =
@@ -119,6 +120,13 @@ const struct config_field app_fields[] =
 	    .fallback = "5",
 	    .help = "how many of the files before it are kept, as PATH.1 and "
 		    "on"},
+	{.key = "orphans",
+	    .type = CONFIG_ENUM,
+	    .offset = offsetof(struct app_keys, orphans),
+	    .names = orphans_names,
+	    .fallback = "kill",
+	    .help =
+		"what becomes of the programs when cratos itself is killed"},
 	{0}};
 
 const struct config_field server_fields[] = {
@@ -146,6 +154,42 @@ const struct config_field server_fields[] = {
 	.offset = offsetof(struct server_keys, env),
 	.help =
 	    "environment variable for the program, on top of the inherited"},
+    {.key = "env_file",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, env_file),
+	.help = "file of NAME=value lines for the environment; env goes "
+		"before it"},
+    {.key = "user",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, user),
+	.help = "user that the program runs as, by name or number"},
+    {.key = "group",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, group),
+	.help = "group that it runs as, instead of the user's own"},
+    {.key = "umask",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, umask),
+	.help = "what new files of it must not allow, in octal, such as 022"},
+    {.key = "nice",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, nice),
+	.help = "its niceness, from -20 to 19"},
+    {.key = "oom_score_adj",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, oom_score_adj),
+	.help = "how early it is killed when memory is short, from -1000 to "
+		"1000"},
+    {.key = "limit",
+	.type = CONFIG_MAP,
+	.offset = offsetof(struct server_keys, limit),
+	.help = "limit of resources: a number, soft:hard, or infinity; as in "
+		"limit.nofile"},
+    {.key = "stdin",
+	.type = CONFIG_STRING,
+	.offset = offsetof(struct server_keys, input),
+	.help = "what it reads as standard input: null, inherit or a file; "
+		"null by default"},
     {.key = "endpoint",
 	.type = CONFIG_STRING,
 	.offset = offsetof(struct server_keys, endpoint),

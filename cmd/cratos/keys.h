@@ -19,10 +19,14 @@ struct app_keys {
 	int strays; /* enum strays */
 	const char *log;
 	int64_t log_size, log_keep;
+	int orphans; /* enum orphans */
 };
 
 /* What becomes of processes that servers leave behind. */
 enum strays { STRAYS_KILL, STRAYS_KEEP };
+
+/* What becomes of the programs when cratos dies and cannot stop them. */
+enum orphans { ORPHANS_KILL, ORPHANS_KEEP };
 
 /* What an exit with status 0 means that nobody asked for. */
 enum on_exit { ON_EXIT_FAIL, ON_EXIT_STAY, ON_EXIT_STOP };
@@ -32,6 +36,9 @@ struct server_keys {
 	const char *exec, *shell, *tcp_echo;
 	const char *dir, *endpoint;
 	const char *const *env;
+	const char *env_file, *user, *group, *input;
+	const char *umask, *nice, *oom_score_adj; /* numbers; NULL: as ours */
+	const char *const *limit;
 	const char *const *after, *const *wants;
 	bool oneshot, optional;
 	int on_exit; /* enum on_exit */

@@ -1,0 +1,186 @@
+/* The keys of a server that say what its program gets. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cratos/childkeys.h"
+
+/* ---- numbers ---- */
+
+static int refuse(struct appfile *file, size_t i, const char *key,
+    const char *text)
+{
+	return config_refuse(file->config, "server:", i, key, "%s", text);
+}
+
+/* 0 and *number, or -EINVAL when it was refused. */
+static int take_number(struct appfile *file, size_t i, const char *key,
+    const char *text, int min, int max, int *number)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	if (strchr(" \t", *text) || *end || end == text || value < min ||
+	    value > max)
+		return config_refuse(file->config, "server:", i, key,
+		    "'%s' is not a number from %d to %d", text, min, max);
+	*number = (int)value;
+	return 0;
+}
+
+static int take_umask(struct appfile *file, size_t i, const char *text,
+    mode_t *umask)
+{
+	size_t digits = strspn(text, "01234567");
+
+	if (!digits || text[digits] || digits > 4 ||
+	    strtoul(text, NULL, 8) > 0777)
+		return config_refuse(file->config, "server:", i, "umask",
+		    "'%s' is not an octal number from 0 to 777, such as 022",
+		    text);
+	*umask = (mode_t)strtoul(text, NULL, 8);
+	return 0;
+}
+
+/* ---- limits ---- */
+
+static size_t count(const char *const *list)
+{
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	return n;
+}
+
+static int take_limit(struct appfile *file, size_t i, const char *text,
+    struct exec_limit *limit)
+{
+	char key[300];
+	int ret = exec_limit_parse(text, limit);
+
+	if (!ret)
+		return 0;
+	snprintf(key, sizeof(key), "limit.%.*s", (int)strcspn(text, "="), text);
+	return refuse(file, i, key, error_of(ret).text);
+}
+
+static int take_limits(struct appfile *file, size_t i, const char *const *texts,
+    struct exec_options *options, struct exec_limit **limits)
+{
+	size_t n = count(texts);
+	int ret = 0;
+
+	*limits = calloc(n + 1, sizeof(**limits));
+	if (!*limits)
+		return refuse(file, i, "limit", "out of memory");
+	for (size_t at = 0; at < n; at++)
+		if (take_limit(file, i, texts[at], &(*limits)[at]))
+			ret = -EINVAL;
+	options->limits = *limits;
+	options->limit_count = n;
+	return ret;
+}
+
+/* ---- all of it ---- */
+
+static void set_input(const char *text, struct exec_options *options)
+{
+	options->inherit_input = text && !strcmp(text, "inherit");
+	if (text && strcmp(text, "null") != 0 && !options->inherit_input)
+		options->input = text;
+}
+
+int childkeys_set(struct appfile *file, size_t i, struct exec_options *options,
+    struct exec_limit **limits)
+{
+	const struct server_keys *keys = config_at(file->config, "server:", i);
+	int ret = take_limits(file, i, keys->limit, options, limits);
+
+	options->user = keys->user;
+	options->group = keys->group;
+	options->env_file = keys->env_file;
+	options->keep_orphan = file->app->orphans == ORPHANS_KEEP;
+	set_input(keys->input, options);
+	options->set_umask = keys->umask != NULL;
+	if (keys->umask && take_umask(file, i, keys->umask, &options->umask))
+		ret = -EINVAL;
+	options->set_nice = keys->nice != NULL;
+	if (keys->nice &&
+	    take_number(file, i, "nice", keys->nice, -20, 19, &options->nice))
+		ret = -EINVAL;
+	options->set_oom_score_adj = keys->oom_score_adj != NULL;
+	if (keys->oom_score_adj &&
+	    take_number(file, i, "oom_score_adj", keys->oom_score_adj, -1000,
+		1000, &options->oom_score_adj))
+		ret = -EINVAL;
+	return ret;
+}
+
+size_t childkeys_check_idle(struct appfile *file, size_t i,
+    const struct server_keys *keys)
+{
+	static const char *const names[] = {"dir", "env", "env_file", "user",
+	    "group", "umask", "nice", "oom_score_adj", "limit", "stdin", "log",
+	    "endpoint", "ready", "health", "oneshot", "on_exit", "stop_signal",
+	    NULL};
+	const struct server_keys *defaults =
+	    config_at(file->defaults, "server:", 0);
+	size_t idle = 0;
+
+	if (!keys->tcp_echo)
+		return 0;
+	for (const struct config_field *field = server_fields; field->key;
+	     field++)
+		for (size_t n = 0; names[n]; n++)
+			if (!strcmp(names[n], field->key) &&
+			    !keys_same_value(field, keys, defaults)) {
+				refuse(file, i, field->key,
+				    "goes with exec and shell only");
+				idle++;
+			}
+	return idle;
+}
+
+const char *childkeys_at_fault(const char **text)
+{
+	static char key[32];
+	size_t size = strcspn(*text, ":. ");
+
+	for (const struct config_field *field = server_fields; field->key;
+	     field++) {
+		size_t whole = strcspn(*text, ": ");
+
+		if (strlen(field->key) != size ||
+		    strncmp(field->key, *text, size) != 0 ||
+		    strncmp(*text + whole, ": ", 2) != 0 ||
+		    whole >= sizeof(key))
+			continue;
+		snprintf(key, sizeof(key), "%.*s", (int)whole, *text);
+		*text += whole + 2;
+		return key;
+	}
+	return NULL;
+}
+
+/* ---- for people ---- */
+
+static void show_text(const char *word, const char *text)
+{
+	if (text)
+		printf("    %-5s %s\n", word, text);
+}
+
+void childkeys_show(const struct server_keys *keys)
+{
+	show_text("user", keys->user);
+	show_text("group", keys->group);
+	show_text("umask", keys->umask);
+	show_text("nice", keys->nice);
+	show_text("oom_score_adj", keys->oom_score_adj);
+	for (size_t i = 0; keys->limit && keys->limit[i]; i++)
+		show_text("limit", keys->limit[i]);
+	show_text("stdin", keys->input);
+	show_text("env_file", keys->env_file);
+}

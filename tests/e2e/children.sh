@@ -1,0 +1,222 @@
+#!/bin/bash
+# What a program gets, and how it is told to end.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# An app with one server; the lines of standard input are its keys.
+write_app() { # KEY=VALUE-OF-APP...
+	{
+		printf '[app]\nname = test\n'
+		[ $# = 0 ] || printf '%s\n' "$@"
+		printf '[server:one]\n'
+		cat
+	} >"$work/app.ini"
+}
+
+check_app() {
+	run "$cratos" check "$work/app.ini"
+}
+
+# ---- what a program gets ----
+
+a_program_gets_what_its_keys_say() {
+	echo 'hello' >"$work/input"
+	printf '# for one\nA=file\nB="two words"\n' >"$work/env"
+	write_app <<-END
+		shell = umask; ulimit -Sn; ulimit -Hn; nice; cat; echo "\$A \$B"
+		dir = $work
+		oneshot = yes
+		umask = 027
+		nice = 7
+		limit.nofile = 100:200
+		limit.core = 0
+		oom_score_adj = 500
+		stdin = input
+		env_file = env
+		env.A = key
+	END
+	check_app
+	is 'exit status' "$status" 0
+	is 'standard error' "$(cat "$work/err")" ''
+	has_in_order "$work/out" '^ +env +A=key$' '^ +umask +027$' '^ +nice +7$' \
+		'^ +oom_score_adj +500$' '^ +limit +nofile=100:200$' \
+		'^ +limit +core=0$' '^ +stdin +input$' '^ +env_file +env$'
+	start_app
+	is 'output' "$(cat "$work/app.out")" \
+		"$(printf '0027\n100\n200\n7\nhello\nkey two words')"
+	stop_app TERM
+	is 'exit status' "$status" 0
+}
+
+what_a_program_cannot_get_is_told_by_key() {
+	printf 'A=1\nB\n' >"$work/env"
+	write_app <<-END
+		exec = true
+		umask = 0888
+		nice = 20
+		oom_score_adj = low
+		limit.nofiles = 1
+		limit.core = 2:1
+		[server:two]
+		exec = true
+		user = no-such-user
+		[server:three]
+		exec = true
+		group = no-such-group
+		[server:four]
+		exec = true
+		env_file = $work/env
+		[server:five]
+		exec = true
+		stdin = $work/no-such-file
+		[server:six]
+		exec = true
+		limit.core = 0
+		limit.nofile = 1:infinity
+		[server:seven]
+		exec = true
+		nice = 1x
+		[server:eight]
+		tcp-echo = 127.0.0.1:0
+		user = root
+		limit.core = 0
+		stdin = inherit
+	END
+	check_app
+	is 'exit status' "$status" 78
+	has "$work/err" "ini:5: .server:one. umask: '0888' is not an octal number"
+	has "$work/err" "ini:6: .server:one. nice: '20' is not a number from -20 to 19\$"
+	has "$work/err" "ini:7: .server:one. oom_score_adj: 'low' is not a number"
+	has "$work/err" "ini:8: .server:one. limit.nofiles: there is no limit 'nofiles'; there are as, "
+	has "$work/err" 'ini:9: .server:one. limit.core: the soft limit of 2:1 is above'
+	has "$work/err" 'ini:12: .server:two. user: there is no user no-such-user$'
+	has "$work/err" 'ini:15: .server:three. group: there is no group no-such-group$'
+	has "$work/err" "ini:18: .server:four. env_file: $work/env:2: no NAME=value\$"
+	has "$work/err" "ini:21: .server:five. stdin: $work/no-such-file: No such file or directory\$"
+	has "$work/err" 'ini:25: .server:six. limit.nofile: cannot set 1:infinity: Operation not permitted$'
+	has "$work/err" "ini:28: .server:seven. nice: '1x' is not a number"
+	has "$work/err" 'ini:31: .server:eight. user: goes with exec and shell only$'
+	has "$work/err" 'ini:32: .server:eight. limit.core: goes with exec and shell only$'
+	has "$work/err" 'ini:33: .server:eight. stdin: goes with exec and shell only$'
+	is 'lines' "$(wc -l <"$work/err")" 14
+}
+
+a_program_that_cannot_get_it_fails_with_the_reason() {
+	write_app <<-'END'
+		exec = true
+		limit.nofile = 1:infinity
+	END
+	run "$cratos" run "$work/app.ini"
+	is 'exit status' "$status" 1
+	has "$work/err" 'error one +failed: limit.nofile: cannot set 1:infinity: Operation not permitted$'
+}
+
+a_program_runs_as_its_user() {
+	write_app <<-END
+		shell = id -un; echo \$HOME \$USER \$LOGNAME; ps -o user= -p \$PPID
+		user = nobody
+		oneshot = yes
+	END
+	check_app
+	is 'exit status' "$status" 0
+	start_app
+	is 'output' "$(cat "$work/app.out")" \
+		"$(printf 'nobody\n%s nobody nobody\nroot' "$(getent passwd nobody | cut -d: -f6)")"
+	stop_app TERM
+}
+
+what_needs_root_is_refused_before_the_start() {
+	local as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	if ! "${as[@]}" test -x "$PWD/$cratos"; then
+		skip "${FUNCNAME[0]}" 'another user cannot reach the build'
+		return
+	fi
+	chmod 755 "$tmp" "$work"
+	write_app <<-'END'
+		exec = true
+		user = root
+		[server:two]
+		exec = true
+		nice = -1
+		[server:three]
+		exec = true
+		oom_score_adj = -1
+	END
+	run "${as[@]}" "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 78
+	has "$work/err" 'ini:5: .server:one. user: cannot take on the groups of root: Operation not permitted$'
+	has "$work/err" 'ini:8: .server:two. nice: cannot set -1: Permission denied$'
+	has "$work/err" 'ini:11: .server:three. oom_score_adj: cannot set -1: Permission denied$'
+	is 'lines' "$(wc -l <"$work/err")" 3
+}
+
+# ---- orphans ----
+
+write_many() {
+	local i
+	write_app <<<'exec = sleep 1000'
+	for i in {1..30}; do
+		printf '[server:s%s]\nexec = sleep 1000\n' "$i"
+	done >>"$work/app.ini"
+}
+
+programs_die_with_cratos() {
+	write_many
+	start_app
+	stop_app KILL
+	is 'exit status' "$status" 137
+	# What is left would be found: see check_leftovers.
+}
+
+# At any moment of the start, also between a child's clone and its exec.
+programs_die_with_cratos_while_they_start() {
+	local i
+	write_many
+	for i in {1..15}; do
+		start app "$cratos" run "$work/app.ini"
+		wait_for_lines "$((2 * i))" "$work/app.err" ' ready after'
+		stop_app KILL
+		eventually nothing_is_left ||
+			problem "after $i: left behind: $(leftovers | tr '\n' ' ')"
+	done
+}
+
+programs_that_are_kept_outlive_cratos() {
+	local left
+	write_app 'orphans = keep' <<<'exec = sleep 1000'
+	start_app
+	left=$(pid_of one)
+	stop_app KILL
+	is 'exit status' "$status" 137
+	is 'what is left' "$(tr '\0' ' ' <"/proc/$left/cmdline")" 'sleep 1000 '
+	kill -KILL "$left"
+}
+
+what_becomes_of_orphans_lasts() {
+	write_app <<<'exec = sleep 1000'
+	start_app
+	write_app 'orphans = keep' <<<'exec = sleep 1000'
+	kill -HUP "$pid"
+	wait_for_line "$work/app.err" 'orphans: cannot change while the app runs'
+	stop_app TERM
+	is 'exit status' "$status" 0
+}
+
+for name in a_program_gets_what_its_keys_say \
+	what_a_program_cannot_get_is_told_by_key \
+	a_program_that_cannot_get_it_fails_with_the_reason \
+	programs_die_with_cratos \
+	programs_die_with_cratos_while_they_start \
+	programs_that_are_kept_outlive_cratos \
+	what_becomes_of_orphans_lasts; do
+	test_that "$name"
+done
+for name in a_program_runs_as_its_user \
+	what_needs_root_is_refused_before_the_start; do
+	if [ "$(id -u)" = 0 ]; then
+		test_that "$name"
+	else
+		skip "$name" 'needs root'
+	fi
+done
+all_passed
