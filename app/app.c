@@ -68,6 +68,8 @@ static int check_options(const struct app_options *options)
 	if (!ret)
 		ret = check_one_use(options->report_signal, "ask for a report",
 		    &used);
+	for (list = options->told_signals; !ret && list && *list; list++)
+		ret = check_one_use(*list, "be told", &used);
 	if (!ret)
 		ret = check_one_use(options->reaper ? SIGCHLD : 0,
 		    "tell of children", &used);
@@ -85,12 +87,14 @@ static int check_options(const struct app_options *options)
 static int copy_options(struct app *app, const struct app_options *options)
 {
 	const int *list = options->signals ? options->signals : default_signals;
-	size_t n = 0;
+	const int *told = options->told_signals;
+	size_t n = 0, more = 3; /* that do something else */
 
 	while (list[n++])
 		;
-	/* With room for three that do something else. */
-	app->signal_list = calloc(n + 3, sizeof(int));
+	while (told && told[more - 3])
+		more++;
+	app->signal_list = calloc(n + more, sizeof(int));
 	if (!app->signal_list)
 		return -ENOMEM;
 	memcpy(app->signal_list, list, n * sizeof(int));
@@ -101,6 +105,10 @@ static int copy_options(struct app *app, const struct app_options *options)
 		app->signal_list[n++] = options->report_signal;
 	if (options->reaper)
 		app->signal_list[n++] = SIGCHLD;
+	for (; told && *told; told++) {
+		app->signal_list[n++] = *told;
+		app->told_signals |= UINT64_C(1) << (*told - 1);
+	}
 	app->start_timeout_ms = options->start_timeout_ms;
 	app->stop_timeout_ms =
 	    or_default(options->stop_timeout_ms, DEFAULT_STOP_TIMEOUT_MS);

@@ -219,6 +219,11 @@ struct app_options { /* zero is the default everywhere */
 	 */
 	int reload_signal, report_signal;
 	/*
+	 * 0-terminated, signals that are told by APP_EVENT_SIGNAL and do nothing
+	 * else, say to pass them on (exec_signal); NULL: none.
+	 */
+	const int *told_signals;
+	/*
 	 * While app_run runs, the process is the reaper of all that descends
 	 * from it (PR_SET_CHILD_SUBREAPER; as PID 1 it is that anyway): it gets
 	 * those that have lost their parent, reaps them, and ends them with

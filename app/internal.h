@@ -246,6 +246,7 @@ struct app {
 	    void *arg);
 	void *reload_arg;
 	int reload_signal, report_signal;
+	uint64_t told_signals; /* signal n is the bit n - 1 */
 	bool reaper;
 	struct context *parent;
 	int *signal_list;

@@ -142,7 +142,9 @@ static void take_signal(struct app *app, int signal)
 		return;
 	}
 	report_signal(app, APP_EVENT_SIGNAL, signal);
-	if (signal == app->reload_signal) {
+	if (app->told_signals & UINT64_C(1) << (signal - 1)) {
+		return;
+	} else if (signal == app->reload_signal) {
 		app_reload(app);
 	} else if (signal == app->report_signal) {
 		report_all(app);

@@ -609,6 +609,17 @@ static void lacks(void *arg, char *text, size_t size)
 		prober_lacks(exec->prober, text, size);
 }
 
+int exec_signal(struct exec *exec, int signal)
+{
+	int ret = -ESRCH;
+
+	pthread_mutex_lock(&exec->lock);
+	if (exec->group)
+		ret = kill(-exec->group, signal) ? -errno : 0;
+	pthread_mutex_unlock(&exec->lock);
+	return ret;
+}
+
 pid_t exec_pid(const struct exec *exec)
 {
 	return atomic_load(&exec->pid);

@@ -180,6 +180,12 @@ struct server exec_server(struct exec *exec, const char *name);
 int exec_check(const struct exec *exec);
 
 /*
+ * Sends a signal to the process group of the child. 0, -ESRCH if none runs, or
+ * what kill(2) reports (-EINVAL). Does not block; from any thread.
+ */
+int exec_signal(struct exec *exec, int signal);
+
+/*
  * Whether a text can be exec_options.ready, or health: 0, -ENOMEM, or -EINVAL
  * with words. Looks nothing up, and does not block. From any thread.
  */

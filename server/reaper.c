@@ -107,8 +107,10 @@ static struct reaper_run *run_of_serial(uint64_t serial)
 
 	for (int i = 0; i < RUN_BUCKETS; i++)
 		LIST_FOREACH(run, &runs[i], link)
-	if (run->serial == serial)
-		return run;
+		{
+			if (run->serial == serial)
+				return run;
+		}
 	return NULL;
 }
 
@@ -117,8 +119,10 @@ static bool is_of_a_run(pid_t pid)
 	struct reaper_run *run;
 
 	LIST_FOREACH(run, bucket_of(pid), link)
-	if (run->group == pid)
-		return true;
+	{
+		if (run->group == pid)
+			return true;
+	}
 	return false;
 }
 
@@ -155,8 +159,10 @@ void reaper_run_end(struct reaper_run *run)
 	pthread_mutex_lock(&lock);
 	for (int i = 0; stray_count && i < STRAY_BUCKETS; i++)
 		LIST_FOREACH(stray, &strays[i], link)
-	if (stray->run == run)
-		stray->run = NULL;
+		{
+			if (stray->run == run)
+				stray->run = NULL;
+		}
 	if (run->serial)
 		LIST_REMOVE(run, link);
 	run->serial = 0;
@@ -202,8 +208,10 @@ static struct stray *find_stray(pid_t pid)
 	struct stray *stray;
 
 	LIST_FOREACH(stray, &strays[pid % STRAY_BUCKETS], link)
-	if (stray->pid == pid)
-		return stray;
+	{
+		if (stray->pid == pid)
+			return stray;
+	}
 	stray = calloc(1, sizeof(*stray));
 	if (stray) {
 		stray->pid = pid;
@@ -368,7 +376,9 @@ static void refresh(void)
 		return;
 	for (int i = 0; i < RUN_BUCKETS; i++)
 		LIST_FOREACH(run, &runs[i], link)
-	run->strays = 0;
+		{
+			run->strays = 0;
+		}
 	for (int i = 0; i < STRAY_BUCKETS; i++)
 		for (stray = LIST_FIRST(&strays[i]); stray; stray = next) {
 			next = LIST_NEXT(stray, link);

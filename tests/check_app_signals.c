@@ -87,6 +87,48 @@ START_TEST(signals_that_are_not_on_the_list_are_left_alone)
 }
 END_TEST
 
+static int run_told(void)
+{
+	static const int told[] = {SIGUSR2, SIGWINCH, 0};
+
+	options.told_signals = told;
+	options.on_event = tell_event;
+	app_make();
+	add_probe(&a);
+	return app_go() ? 1 : 0;
+}
+
+/* A8 */
+START_TEST(a_signal_that_is_told_does_nothing_else)
+{
+	struct child child;
+
+	child_start(&child, run_told);
+	child_until(&child, "state:running");
+	for (int i = 0; i < 3; i++) {
+		kill(child.pid, i == 1 ? SIGWINCH : SIGUSR2);
+		child_until(&child, i == 1 ? "signal:28" : "signal:12");
+	}
+	kill(child.pid, SIGTERM);
+	child_until(&child, "state:stopping");
+	ck_assert_exit(&child, 0);
+}
+END_TEST
+
+START_TEST(a_signal_that_is_told_is_for_nothing_else)
+{
+	static const int told[][2] = {{SIGTERM}, {SIGHUP}, {SIGKILL}, {NSIG}};
+
+	for (int i = 0; i < 4; i++) {
+		options.told_signals = told[i];
+		options.reload_signal = SIGHUP;
+		errno = 0;
+		ck_assert_ptr_null(app_new(&options));
+		ck_assert_int_eq(errno, EINVAL);
+	}
+}
+END_TEST
+
 /* A8 */
 START_TEST(an_empty_list_is_no_signals)
 {
@@ -849,6 +891,8 @@ int main(void)
 	SUITE_ADD(suite, "the first one",
 	    the_list_says_which_signals_stop_the_app,
 	    signals_that_are_not_on_the_list_are_left_alone,
+	    a_signal_that_is_told_does_nothing_else,
+	    a_signal_that_is_told_is_for_nothing_else,
 	    an_empty_list_is_no_signals,
 	    an_app_without_servers_runs_hooks_and_waits_for_a_signal,
 	    an_app_without_servers_runs_until_a_signal_comes,

@@ -157,6 +157,22 @@ static bool is_group_gone(void *pid)
 	return kill(-*(pid_t *)pid, 0) && errno == ESRCH;
 }
 
+/* ---- signals ---- */
+
+START_TEST(a_signal_can_be_sent_to_the_childs_group)
+{
+	make_shell("trap 'echo usr1 >$PLACE/word' USR1; echo up >$PLACE/word; "
+		   "while :; do sleep 0.01; done");
+	ck_assert_int_eq(exec_signal(child, SIGUSR1), -ESRCH);
+	fake_host_start(&host);
+	ck_assert_str_eq(next_word(), "up");
+	ck_assert_int_eq(exec_signal(child, SIGUSR1), 0);
+	ck_assert_str_eq(next_word(), "usr1");
+	ck_assert_int_eq(exec_signal(child, NSIG + 1), -EINVAL);
+	stop_cleanly();
+}
+END_TEST
+
 /* ---- words ---- */
 
 static void assert_words(const char *command, const char *const *words)
@@ -1161,6 +1177,7 @@ static void add(Suite *suite, const char *behaviour, const TTest *const *tests,
 
 static void add_children(Suite *suite)
 {
+	ADD(suite, "signals", a_signal_can_be_sent_to_the_childs_group);
 	ADD(suite, "start", options_are_copied,
 	    a_server_is_ready_when_its_program_runs_in_its_own_group,
 	    a_shell_runs_a_command_if_it_is_asked_to,

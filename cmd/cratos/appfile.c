@@ -13,6 +13,7 @@
 #include "cmd/cratos/appfile.h"
 #include "cmd/cratos/childkeys.h"
 #include "cmd/cratos/echo.h"
+#include "cmd/cratos/forward.h"
 #include "cmd/cratos/order.h"
 #include "cmd/cratos/output.h"
 #include "cmd/cratos/print.h"
@@ -208,6 +209,7 @@ static bool is_wrong(struct appfile *file, size_t i,
 	wrong += check_idle_restart(file, i, keys, defaults);
 	wrong += check_delays(file, i, keys, defaults);
 	wrong += check_probes(file, i, keys, defaults);
+	wrong += forward_check(file, i, keys);
 	return wrong;
 }
 
@@ -306,6 +308,7 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 	if (!exec)
 		return refuse(file, i, keys->exec ? "exec" : "shell",
 		    error_of(-errno).text);
+	server->exec = exec;
 	server->server = exec_server(exec, server->name);
 	server->server.release = release_exec;
 	return 0;
@@ -536,6 +539,7 @@ static void check_app(struct appfile *file, const struct appfile *in_force,
 	/* What cannot be read at all differs in everything. */
 	if (!in_force || count_errors(file))
 		return;
+	forward_check_change(file, in_force);
 	for (const struct config_field *field = app_fields; field->key; field++)
 		for (size_t i = 0; lasting[i]; i++)
 			if (!strcmp(field->key, lasting[i]) &&

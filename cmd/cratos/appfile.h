@@ -18,6 +18,9 @@ struct appfile_server {
 	struct log log;
 	struct output *output; /* of what runs and is read; or NULL */
 	struct server server; /* with a release */
+	/* Its child, NULL if it is none; of a server that stays in a reload
+	 * that which runs. */
+	struct exec *exec;
 	bool given; /* to an app, which releases it */
 	bool has_ended, stop_is_told; /* the printer's */
 };

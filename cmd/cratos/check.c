@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cmd/cratos/childkeys.h"
+#include "cmd/cratos/forward.h"
 #include "cmd/cratos/main.h"
 #include "cmd/cratos/order.h"
 #include "cmd/cratos/print.h"
@@ -28,6 +29,7 @@ static void show_app(const struct appfile *file)
 		printf("    strays     are kept\n");
 	if (app->orphans == ORPHANS_KEEP)
 		printf("    orphans    kept\n");
+	forward_show_app(file);
 	if (app->register_command)
 		printf("    register   %s\n", app->register_command);
 	if (app->deregister_command)
@@ -153,6 +155,7 @@ static void show_child(const struct appfile_server *server,
 	show_log(&server->log);
 	show_probes(keys);
 	show_exit(keys);
+	forward_show(keys);
 	printf("    stop  %s", signal_name(keys_stop_signal(keys)));
 	if (keys->stop_timeout_ms)
 		printf(", SIGKILL after %s", print_duration(stop_ms, text));

@@ -349,6 +349,11 @@ const struct config_field server_fields[] = {
 	.fallback = "3",
 	.help = "how many checks in a row must fail for the server to have "
 		"failed"},
+    {.key = "forward",
+	.type = CONFIG_LIST,
+	.offset = offsetof(struct server_keys, forward),
+	.help = "signals that are passed on to the program, such as USR1, "
+		"WINCH"},
     {.key = "max_connections",
 	.type = CONFIG_INT,
 	.offset = offsetof(struct server_keys, max_connections),

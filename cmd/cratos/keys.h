@@ -40,6 +40,7 @@ struct server_keys {
 	const char *umask, *nice, *oom_score_adj; /* numbers; NULL: as ours */
 	const char *const *limit;
 	const char *const *after, *const *wants;
+	const char *const *forward; /* see forward.h */
 	bool oneshot, optional;
 	int on_exit; /* enum on_exit */
 	int restart; /* enum server_restart_when */

@@ -49,6 +49,7 @@ static void take_over(struct appfile *next, const struct appfile *file)
 
 		if (!old || server->given)
 			continue;
+		server->exec = old->exec;
 		server->has_ended = old->has_ended;
 		server->stop_is_told = old->stop_is_told;
 	}

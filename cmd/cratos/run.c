@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cmd/cratos/forward.h"
 #include "cmd/cratos/main.h"
 #include "cmd/cratos/output.h"
 #include "cmd/cratos/print.h"
@@ -70,6 +71,7 @@ static void on_event(const struct app_event *event, void *arg)
 	printer_event(event, &run->printer);
 	switch (event->type) {
 	case APP_EVENT_SIGNAL:
+		forward_pass_on(&run->files.file, event->signal);
 		if (event->signal == SIGHUP && has_lost_terminal(run))
 			app_stop(run->app);
 		break;
@@ -125,7 +127,7 @@ static bool has_default(int signal)
  * it has no handler for: what would end any other process by default is a
  * request to stop then, too. A signal that a thread raises itself gets through.
  */
-static const int *stop_signals(void)
+static const int *stop_signals(const struct appfile *file)
 {
 	static const int fatal[] = {SIGABRT, SIGUSR2, SIGALRM, SIGVTALRM,
 	    SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXCPU, SIGXFSZ};
@@ -135,17 +137,18 @@ static const int *stop_signals(void)
 	if (getpid() != 1)
 		return list;
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(*fatal); i++)
-		if (has_default(fatal[i]))
+		if (has_default(fatal[i]) && !forward_wanted(file, fatal[i]))
 			list[n++] = fatal[i];
 	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
-		if (has_default(i))
+		if (has_default(i) && !forward_wanted(file, i))
 			list[n++] = i;
 	return list;
 }
 
 static int run_file(struct run *run)
 {
-	const struct app_keys *keys = run->files.file.app;
+	const struct appfile *file = &run->files.file;
+	const struct app_keys *keys = file->app;
 	const struct registrar registrar = commands_registrar(&run->commands);
 	const struct app_options options = {.name = keys->name,
 	    .version = keys->version,
@@ -161,9 +164,11 @@ static int run_file(struct run *run)
 	    .reload_arg = run,
 	    .reload_timeout_ms =
 		keys->reload_timeout_ms ? keys->reload_timeout_ms : -1,
-	    .reload_signal = ignores_hangup() ? 0 : SIGHUP,
-	    .report_signal = SIGUSR1,
-	    .signals = stop_signals(),
+	    .reload_signal =
+		ignores_hangup() || forward_wanted(file, SIGHUP) ? 0 : SIGHUP,
+	    .report_signal = forward_wanted(file, SIGUSR1) ? 0 : SIGUSR1,
+	    .told_signals = forward_list(file),
+	    .signals = stop_signals(file),
 	    /* PID 1 has to reap in any case. */
 	    .reaper = keys->strays == STRAYS_KILL || getpid() == 1,
 	    .on_event = on_event,
