@@ -521,7 +521,7 @@ static int undo_spawn(struct exec *exec, pid_t pid, int code)
 static int start(struct context *ctx, void *arg)
 {
 	struct exec *exec = arg;
-	char mark[REAPER_MARK_SIZE];
+	char mark[REAPER_MARK_SIZE] = "";
 	int ret = begin_run(exec, mark);
 	pid_t pid;
 
