@@ -1,6 +1,6 @@
 /*
  * The key "forward". A signal that a server wants is that server's: cratos does
- * not do with it what it does otherwise (SIGHUP, SIGUSR1). Those that stop the
+ * not do with it what it does otherwise (SIGHUP, SIGUSR1, SIGUSR2). Those that stop the
  * app cannot be had, since they reach the programs as their stop_signal.
  */
 #include <signal.h>
@@ -113,18 +113,6 @@ bool forward_wanted(const struct appfile *file, int signal)
 	return false;
 }
 
-const int *forward_list(const struct appfile *file)
-{
-	static int list[NSIG];
-	size_t n = 0;
-
-	for (int i = 1; i <= SIGRTMAX; i++)
-		if (forward_wanted(file, i))
-			list[n++] = i;
-	list[n] = 0;
-	return list;
-}
-
 void forward_pass_on(const struct appfile *file, int signal)
 {
 	for (size_t i = 0; i < file->count; i++)
@@ -175,4 +163,7 @@ void forward_show_app(const struct appfile *file)
 		printf("    SIGHUP     is passed on, and does not reload\n");
 	if (forward_wanted(file, SIGUSR1))
 		printf("    SIGUSR1    is passed on, and does not report\n");
+	if (forward_wanted(file, SIGUSR2))
+		printf("    SIGUSR2    is passed on, and does not open log "
+		       "files anew\n");
 }

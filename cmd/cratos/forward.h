@@ -17,9 +17,6 @@ size_t forward_check(struct appfile *file, size_t i,
 /* Whether a server of the file wants the signal. */
 bool forward_wanted(const struct appfile *file, int signal);
 
-/* Those that some server wants: a 0-terminated list, which is static. */
-const int *forward_list(const struct appfile *file);
-
 /* Passes it on to all that want it; on the thread of app_run. */
 void forward_pass_on(const struct appfile *file, int signal);
 

@@ -31,7 +31,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,6 @@
 #include <sys/ioctl.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,7 +85,8 @@ static struct {
 	struct timespec now; /* when what is printed was read */
 	/* constant once the reader runs */
 	bool started;
-	int epoll, lines_epoll, wake, signal;
+	int epoll, lines_epoll, wake;
+	atomic_bool reopen; /* before a wake */
 	/* the reader's */
 	bool waits; /* for room */
 	char file_piece[FILE_PIECE];
@@ -373,18 +373,11 @@ static void woken(void)
 	uint64_t count;
 
 	eventfd_read(out.wake, &count);
+	if (atomic_exchange(&out.reopen, false))
+		logfile_reopen_all(tell);
 	if (out.waits && writer_has_room())
 		out.waits =
 		    watch(out.epoll, out.lines_epoll, &out.lines_epoll) != 0;
-}
-
-static void signalled(void)
-{
-	struct signalfd_siginfo info;
-
-	while (read(out.signal, &info, sizeof(info)) > 0)
-		continue;
-	logfile_reopen_all(tell);
 }
 
 static void *work(void *unused)
@@ -399,8 +392,6 @@ static void *work(void *unused)
 
 			if (what == &out.wake)
 				woken();
-			else if (what == &out.signal)
-				signalled();
 			else if (what == &out.lines_epoll)
 				read_for_lines();
 			else
@@ -420,16 +411,10 @@ static void has_room(void)
 
 static int make_descriptors(void)
 {
-	sigset_t reopen;
-
-	sigemptyset(&reopen);
-	sigaddset(&reopen, SIGUSR2);
 	out.epoll = epoll_create1(EPOLL_CLOEXEC);
 	out.lines_epoll = epoll_create1(EPOLL_CLOEXEC);
 	out.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	out.signal = signalfd(-1, &reopen, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (out.epoll < 0 || out.lines_epoll < 0 || out.wake < 0 ||
-	    out.signal < 0)
+	if (out.epoll < 0 || out.lines_epoll < 0 || out.wake < 0)
 		return -errno;
 	return 0;
 }
@@ -443,8 +428,6 @@ static int start(void)
 		return 0;
 	if (!ret)
 		ret = watch(out.epoll, out.wake, &out.wake);
-	if (!ret)
-		ret = watch(out.epoll, out.signal, &out.signal);
 	if (!ret)
 		ret = watch(out.epoll, out.lines_epoll, &out.lines_epoll);
 	writer_on_room(has_room);
@@ -538,6 +521,16 @@ int output_open(struct output **output, const struct output_options *options,
 	*output = made;
 	*fd = ends[1];
 	return 0;
+}
+
+void output_reopen(void)
+{
+	pthread_mutex_lock(&out.lock);
+	if (out.started) {
+		out.reopen = true;
+		eventfd_write(out.wake, 1);
+	}
+	pthread_mutex_unlock(&out.lock);
 }
 
 void output_free(struct output **output)

@@ -41,6 +41,12 @@ void output_make_room(size_t servers);
 int output_open(struct output **output, const struct output_options *options,
     int *fd);
 
+/*
+ * Has all files opened anew, under their names. Does not block, nor wait for it;
+ * from any thread.
+ */
+void output_reopen(void);
+
 /* Lets go of it. Accepts the address of NULL. */
 void output_free(struct output **output);
 

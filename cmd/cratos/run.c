@@ -72,6 +72,9 @@ static void on_event(const struct app_event *event, void *arg)
 	switch (event->type) {
 	case APP_EVENT_SIGNAL:
 		forward_pass_on(&run->files.file, event->signal);
+		if (event->signal == SIGUSR2 &&
+		    !forward_wanted(&run->files.file, SIGUSR2))
+			output_reopen();
 		if (event->signal == SIGHUP && has_lost_terminal(run))
 			app_stop(run->app);
 		break;
@@ -129,8 +132,8 @@ static bool has_default(int signal)
  */
 static const int *stop_signals(const struct appfile *file)
 {
-	static const int fatal[] = {SIGABRT, SIGUSR2, SIGALRM, SIGVTALRM,
-	    SIGPROF, SIGIO, SIGPWR, SIGSTKFLT, SIGXCPU, SIGXFSZ};
+	static const int fatal[] = {SIGABRT, SIGALRM, SIGVTALRM, SIGPROF, SIGIO,
+	    SIGPWR, SIGSTKFLT, SIGXCPU, SIGXFSZ};
 	static int list[NSIG] = {SIGTERM, SIGQUIT, SIGINT};
 	size_t n = 3;
 
@@ -141,6 +144,18 @@ static const int *stop_signals(const struct appfile *file)
 			list[n++] = fatal[i];
 	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
 		if (has_default(i) && !forward_wanted(file, i))
+			list[n++] = i;
+	return list;
+}
+
+/* Those that do nothing by themselves: see on_event. 0-terminated. */
+static const int *told_signals(const struct appfile *file)
+{
+	static int list[NSIG];
+	size_t n = 0;
+
+	for (int i = 1; i <= SIGRTMAX; i++)
+		if (i == SIGUSR2 || forward_wanted(file, i))
 			list[n++] = i;
 	return list;
 }
@@ -167,7 +182,7 @@ static int run_file(struct run *run)
 	    .reload_signal =
 		ignores_hangup() || forward_wanted(file, SIGHUP) ? 0 : SIGHUP,
 	    .report_signal = forward_wanted(file, SIGUSR1) ? 0 : SIGUSR1,
-	    .told_signals = forward_list(file),
+	    .told_signals = told_signals(file),
 	    .signals = stop_signals(file),
 	    /* PID 1 has to reap in any case. */
 	    .reaper = keys->strays == STRAYS_KILL || getpid() == 1,
@@ -186,7 +201,7 @@ static int run_file(struct run *run)
 	return status;
 }
 
-/* The signal to open files anew is for the thread that writes them. */
+/* The signal to open files anew is no reason to end before all runs, either. */
 static void block_reopen(void)
 {
 	sigset_t reopen;

@@ -42,7 +42,7 @@ a_program_gets_what_its_keys_say() {
 		'^ +oom_score_adj +500$' '^ +limit +nofile=100:200$' \
 		'^ +limit +core=0$' '^ +stdin +input$' '^ +env_file +env$'
 	start_app
-	is 'output' "$(cat "$work/app.out")" \
+	is 'output' "$(sed -n 's/^.* out   one   //p' "$work/app.err")" \
 		"$(printf '0027\n100\n200\n7\nhello\nkey two words')"
 	stop_app TERM
 	is 'exit status' "$status" 0
@@ -120,7 +120,7 @@ a_program_runs_as_its_user() {
 	check_app
 	is 'exit status' "$status" 0
 	start_app
-	is 'output' "$(cat "$work/app.out")" \
+	is 'output' "$(sed -n "s/^.* out   one   //p" "$work/app.err")" \
 		"$(printf 'nobody\n%s nobody nobody\nroot' "$(getent passwd nobody | cut -d: -f6)")"
 	stop_app TERM
 }

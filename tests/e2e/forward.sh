@@ -60,13 +60,15 @@ what_is_passed_on_does_nothing_else() {
 	write_app <<-END
 		[server:one]
 		exec = $work/listen $work/one
-		forward = HUP USR1
+		forward = HUP USR1 USR2
 	END
 	run "$cratos" check "$work/app.ini"
 	is 'exit status of check' "$status" 0
 	has "$work/out" '^ +SIGHUP +is passed on, and does not reload$'
 	has "$work/out" '^ +SIGUSR1 +is passed on, and does not report$'
-	has "$work/out" '^ +passes on SIGHUP, SIGUSR1$'
+	has "$work/out" \
+		'^ +SIGUSR2 +is passed on, and does not open log files anew$'
+	has "$work/out" '^ +passes on SIGHUP, SIGUSR1, SIGUSR2$'
 	start_app || return
 	comes one up
 	kill -HUP "$pid"

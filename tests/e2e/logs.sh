@@ -315,7 +315,7 @@ what_is_left_behind_is_heard_and_not_waited_for() {
 		echo late
 		exec sleep 1000
 	END
-	write_app <<-END
+	write_app 'strays = keep\n' <<-END
 		[server:one]
 		shell = setsid sh $work/left & until [ -s $work/left.pid ]; do sleep 0.05; done
 		on_exit = stay

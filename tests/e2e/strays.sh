@@ -292,7 +292,7 @@ as_the_first_process_it_obeys_what_would_end_others() {
 		[server:one]
 		exec = sleep 1000
 	END
-	for signal in USR2 ALRM ABRT RTMIN+3; do
+	for signal in VTALRM ALRM ABRT RTMIN+3; do
 		start app unshare --pid --fork --mount-proc \
 			"$cratos" run "$work/app.ini"
 		wait_for_line "$work/app.err" 'running, all ready' || return
