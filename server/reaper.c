@@ -3,10 +3,10 @@
  *
  * Design notes. The kernel gives a process that has lost its parent to its
  * nearest ancestor that is a reaper, and there to the main thread. So strays
- * stand in the main thread's list of children, among the children that exec.c
- * spawned: those too come there, when the thread that spawned them has ended.
- * Whoever is in the list and not the child of a run is a stray. Children that
- * the program itself makes on other threads are not looked at.
+ * stand in the main thread's list of children. What exec.c spawns does not: it is
+ * made on other threads, which do not end (keeper.c). Whoever is in the list is a
+ * stray. Children that the program itself makes on other threads are not looked
+ * at.
  *
  * Only children are told anything, not their children: a stray may have its own
  * way to end those. When it has ended they are children of ours in their turn,
@@ -26,9 +26,6 @@
  * the kernel lets anyone see that their parent has ended: so after a look that
  * is later than the end of a run's group, and finds no stray of it, there is
  * nothing of it left.
- *
- * While the main thread spawns, there may be a child that no run has yet; the
- * looks of that time leave alone who is not known.
  *
  * `lock` guards all; it is taken last.
  */
@@ -54,7 +51,6 @@
 
 enum {
 	SERIAL_SIZE = 21, /* with the final 0 */
-	RUN_BUCKETS = 256,
 	STRAY_BUCKETS = 64,
 	MARK_TRIES = 3, /* it may be seen while it executes another program */
 	FRESH_MS = 20, /* a look is good enough to tell strays something */
@@ -78,12 +74,11 @@ LIST_HEAD(stray_list, stray);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int users;
 /* guarded by lock */
-static struct run_list runs[RUN_BUCKETS]; /* by group; also those without */
+static struct run_list runs;
 static struct stray_list strays[STRAY_BUCKETS];
 static size_t stray_count;
 static uint64_t last_serial, last_look;
 static int64_t looked_ns; /* no sooner than that the last look began */
-static int spawning_here; /* runs that the main thread spawns */
 static int sweep_signal; /* what all strays are told, or 0 */
 static int list_fd = -1; /* the main thread's children */
 static int was_reaper; /* before the first reaper_begin */
@@ -95,45 +90,25 @@ static struct {
 
 /* ---- runs ------------------------------------------------------------------ */
 
-static struct run_list *bucket_of(pid_t group)
-{
-	return &runs[group % RUN_BUCKETS];
-}
-
 /* For a stray that was never seen before; it takes a while. */
 static struct reaper_run *run_of_serial(uint64_t serial)
 {
 	struct reaper_run *run;
 
-	for (int i = 0; i < RUN_BUCKETS; i++)
-		LIST_FOREACH(run, &runs[i], link)
-		{
-			if (run->serial == serial)
-				return run;
-		}
-	return NULL;
-}
-
-static bool is_of_a_run(pid_t pid)
-{
-	struct reaper_run *run;
-
-	LIST_FOREACH(run, bucket_of(pid), link)
+	LIST_FOREACH(run, &runs, link)
 	{
-		if (run->group == pid)
-			return true;
+		if (run->serial == serial)
+			return run;
 	}
-	return false;
+	return NULL;
 }
 
 void reaper_run_begin(struct reaper_run *run,
     char mark[static REAPER_MARK_SIZE])
 {
 	pthread_mutex_lock(&lock);
-	*run = (struct reaper_run){.serial = ++last_serial,
-	    .here = gettid() == getpid()};
-	spawning_here += run->here;
-	LIST_INSERT_HEAD(bucket_of(0), run, link);
+	*run = (struct reaper_run){.serial = ++last_serial};
+	LIST_INSERT_HEAD(&runs, run, link);
 	*mark = '\0';
 	if (atomic_load(&users))
 		snprintf(mark, REAPER_MARK_SIZE, "%s%llu", own_mark,
@@ -144,11 +119,7 @@ void reaper_run_begin(struct reaper_run *run,
 void reaper_run_spawned(struct reaper_run *run, pid_t pid)
 {
 	pthread_mutex_lock(&lock);
-	spawning_here -= run->here;
-	run->here = false;
 	run->group = pid;
-	LIST_REMOVE(run, link);
-	LIST_INSERT_HEAD(bucket_of(pid), run, link);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -350,8 +321,6 @@ static bool look_once(void)
 		pid_t pid = children.all[i];
 		struct stray *stray;
 
-		if (is_of_a_run(pid))
-			continue;
 		if (reap(pid)) {
 			reaped = true;
 			continue;
@@ -368,17 +337,16 @@ static void refresh(void)
 	struct reaper_run *run;
 	struct stray *stray, *next;
 
-	if (!atomic_load(&users) || spawning_here)
+	if (!atomic_load(&users))
 		return;
 	while (look_once())
 		continue;
 	if (!stray_count)
 		return;
-	for (int i = 0; i < RUN_BUCKETS; i++)
-		LIST_FOREACH(run, &runs[i], link)
-		{
-			run->strays = 0;
-		}
+	LIST_FOREACH(run, &runs, link)
+	{
+		run->strays = 0;
+	}
 	for (int i = 0; i < STRAY_BUCKETS; i++)
 		for (stray = LIST_FIRST(&strays[i]); stray; stray = next) {
 			next = LIST_NEXT(stray, link);
@@ -429,9 +397,6 @@ size_t reaper_run_strays(struct reaper_run *run, int64_t since_ns)
 	if (looked_ns <= since_ns)
 		refresh();
 	count = run->strays;
-	/* Nobody could look: there may be one. */
-	if (atomic_load(&users) && looked_ns <= since_ns)
-		count++;
 	pthread_mutex_unlock(&lock);
 	return count;
 }

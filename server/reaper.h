@@ -21,7 +21,6 @@ struct reaper_run {
 	pid_t group; /* the child, and its process group; 0: not yet */
 	unsigned strays; /* that were seen in the last look */
 	short signal; /* what they are told, or 0 */
-	bool here; /* it is being spawned by the main thread */
 	LIST_ENTRY(reaper_run) link;
 };
 

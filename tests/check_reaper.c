@@ -320,7 +320,7 @@ START_TEST(children_of_other_threads_are_left_alone)
 }
 END_TEST
 
-static bool is_the_main_threads(void *pid)
+static bool is_the_main_threads(pid_t pid)
 {
 	char path[64], text[256] = "";
 	FILE *file;
@@ -332,41 +332,58 @@ static bool is_the_main_threads(void *pid)
 		*text = '\0';
 	if (file)
 		fclose(file);
-	return atoi(text) == *(pid_t *)pid;
+	return atoi(text) == pid;
 }
 
-/* On a thread that is none of the pool's, so that those may leave. */
-static void *end_when_moved(void *arg)
-{
-	pid_t pid = *(pid_t *)arg;
+static struct server inner;
+static int inner_result;
 
-	note("moved:%d", event_poll(is_the_main_threads, &pid));
-	kill(pid, SIGUSR1);
+static void *start_inner(void *ctx)
+{
+	inner_result = inner.start(ctx, inner.arg);
 	return NULL;
 }
 
-static pthread_t ender;
-
-static int start_ender(struct context *ctx, void *arg)
+/* On a thread that ends. */
+static int start_elsewhere(struct context *ctx, void *arg)
 {
-	static pid_t pid;
+	pthread_t thread;
+	int ret = pthread_create(&thread, NULL, start_inner, ctx);
+
+	(void)arg;
+	if (ret)
+		return -ret;
+	pthread_join(thread, NULL);
+	return inner_result;
+}
+
+static int end_child(struct context *ctx, void *arg)
+{
+	pid_t pid = exec_pid(children[0]);
 
 	(void)ctx;
 	(void)arg;
-	pid = exec_pid(children[0]);
-	return -pthread_create(&ender, NULL, end_when_moved, &pid);
+	if (is_the_main_threads(pid))
+		note("a stray");
+	return -kill(pid, SIGUSR1);
 }
 
-/* It is the main thread's then, as strays are; its end is its server's still. */
-START_TEST(a_child_outlives_the_thread_that_spawned_it)
+/* It does not come to the main thread, as strays do. */
+START_TEST(a_child_is_no_stray_when_the_thread_that_started_it_has_ended)
 {
+	const struct exec_options child = {.command = "sleep 1000"};
+	struct server server;
+
 	app_make();
-	add_child("child", "trap 'exit 9' USR1; while :; do sleep 0.01; done");
-	hook(APP_AFTER_START, start_ender, NULL);
+	children[child_count++] = exec_new(&child);
+	ck_assert_ptr_nonnull(children[0]);
+	server = inner = exec_server(children[0], "child");
+	server.start = start_elsewhere;
+	add(&server);
+	hook(APP_AFTER_START, end_child, NULL);
 	ck_assert_int_eq(app_go(), -ECHILD);
-	pthread_join(ender, NULL);
-	ck_assert_journal("moved:1");
-	ck_assert_str_eq(result.text, "exited with status 9");
+	ck_assert_journal("");
+	ck_assert_str_eq(result.text, "killed by signal 10 (SIGUSR1)");
 	free_all();
 }
 END_TEST
@@ -389,6 +406,7 @@ int main(void)
 	    0, 2);
 	tcase_add_test(tcase, a_second_signal_kills_strays_too);
 	tcase_add_test(tcase, children_of_other_threads_are_left_alone);
-	tcase_add_test(tcase, a_child_outlives_the_thread_that_spawned_it);
+	tcase_add_test(tcase,
+	    a_child_is_no_stray_when_the_thread_that_started_it_has_ended);
 	return suite_run(suite);
 }
