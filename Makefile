@@ -30,6 +30,8 @@ C_FILES = $(shell git ls-files -co --exclude-standard '*.[ch]')
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
+# With readers of files that the library has as well, but does not export.
+CRATOS_OBJ := $(call obj,$(CRATOS_SRC) config/source.c server/envfile.c)
 CHECKS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(CHECK_SRC))
 .SECONDARY: $(call obj,$(CHECK_SRC) $(TEST_LIB_SRC))
 INCLUDES := $(addprefix $(BUILD)/include/cratos/,$(notdir $(HEADERS)))
@@ -101,7 +103,7 @@ $(SHARED): $(LIB_OBJ) app/libcratos.map
 	    $(if $(SANITIZERS),,-Wl,-z,defs) $(LDFLAGS_ALL) -o $@ $(LIB_OBJ) $(LIBS)
 	@ln -sf $(@F) $(BUILD)/libcratos.so
 
-$(BUILD)/cratos: $(call obj,$(CRATOS_SRC)) $(STATIC)
+$(BUILD)/cratos: $(CRATOS_OBJ) $(STATIC)
 	$(CC) $(LDFLAGS_PROGRAM) -o $@ $^ $(LIBS)
 
 $(BUILD)/echod: $(call obj,$(ECHOD_SRC)) $(STATIC)

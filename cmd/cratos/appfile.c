@@ -550,6 +550,16 @@ static void check_app(struct appfile *file, const struct appfile *in_force,
 				    "it");
 }
 
+void appfile_error(const struct appfile *file, const struct config_error *error,
+    char *text, size_t size)
+{
+	struct config_error own = *error;
+
+	if (file->procfile.ini)
+		own = procfile_error(&file->procfile, error);
+	config_error_format(&own, text, size);
+}
+
 static int print_errors(const struct appfile *file,
     const struct printer *printer)
 {
@@ -558,7 +568,7 @@ static int print_errors(const struct appfile *file,
 	char text[2048];
 
 	for (size_t i = 0; i < count; i++) {
-		config_error_format(&errors[i], text, sizeof(text));
+		appfile_error(file, &errors[i], text, sizeof(text));
 		print_problem(printer, text);
 	}
 	return count ? APP_EXIT_CONFIG : 0;
@@ -580,7 +590,11 @@ int appfile_load(struct appfile *file, const char *path, bool thorough,
 	static const char empty[] = "[server:none]";
 
 	*file = (struct appfile){0};
-	config_load(path, file_sections, &file->config);
+	if (procfile_is(path))
+		procfile_load(&file->procfile, path, file_sections,
+		    &file->config);
+	else
+		config_load(path, file_sections, &file->config);
 	config_parse("defaults", empty, sizeof(empty) - 1, file_sections,
 	    &file->defaults);
 	if (!file->config || !file->defaults)
@@ -613,6 +627,7 @@ void appfile_free(struct appfile *file)
 	free(file->servers);
 	config_free(&file->defaults);
 	config_free(&file->config);
+	procfile_fini(&file->procfile);
 }
 
 struct appfile_server *appfile_find(const struct appfile *file,

@@ -10,6 +10,7 @@
 
 #include "cmd/cratos/keys.h"
 #include "cmd/cratos/log.h"
+#include "cmd/cratos/procfile.h"
 
 /* One server that was made from its section: a child or a built-in. */
 struct appfile_server {
@@ -31,6 +32,7 @@ struct printer;
 struct appfile {
 	struct config *config; /* owns all texts; NULL: no memory for it */
 	struct config *defaults;
+	struct procfile procfile; /* that config was made from; or all zero */
 	const struct app_keys *app;
 	struct appfile_server *servers;
 	size_t count;
@@ -39,13 +41,17 @@ struct appfile {
 };
 
 /*
- * Reads the file and makes its servers; starts nothing. Prints what is wrong
+ * Reads the file, an ini file or a Procfile, and makes its servers; starts nothing. Prints what is wrong
  * (print_problem), a line each, and returns the exit status, 0 if nothing is. With
  * thorough, programs and folders are looked for as well. With in_force, a file
  * that an app runs, what cannot change meanwhile is wrong if it has.
  */
 int appfile_load(struct appfile *file, const char *path, bool thorough,
     const struct appfile *in_force, const struct printer *printer);
+
+/* The error of the config in words, with file and line. */
+void appfile_error(const struct appfile *file, const struct config_error *error,
+    char *text, size_t size);
 
 /* Also of one that is all zero. Servers that were given away stay. */
 void appfile_free(struct appfile *file);

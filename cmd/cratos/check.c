@@ -224,13 +224,14 @@ static int show(const struct appfile *file)
 	return APP_EXIT_FAILED;
 }
 
-int check_command(const char *path)
+int check_command(const struct run_options *options)
 {
 	struct appfile file;
-	int status = appfile_load(&file, path, true, NULL, NULL);
+	int status = appfile_load(&file, options->path, true, NULL, NULL);
 
 	if (!status)
-		status = show(&file);
+		status =
+		    options->ini ? print_help(file.procfile.ini) : show(&file);
 	appfile_free(&file);
 	return status;
 }

@@ -1,4 +1,4 @@
-/* cratos: runs the app that an ini file describes. */
+/* cratos: runs the app that an ini file, or a Procfile, describes. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 
 #include "cmd/cratos/keys.h"
 #include "cmd/cratos/main.h"
+#include "cmd/cratos/procfile.h"
 
 static const char general_help[] =
     "usage: cratos COMMAND\n"
@@ -39,9 +40,9 @@ static const char general_help[] =
 static const char run_help[] =
     "usage: cratos run [--quiet] [--json] [-c] FILE\n"
     "\n"
-    "Runs the servers of FILE as one app. One line an event goes to standard\n"
-    "error, and so does each line that the servers print, unless their log\n"
-    "key says otherwise.\n"
+    "Runs the servers of FILE, an ini file or a Procfile, as one app. One line an\n"
+    "event goes to standard error, and so does each line that the servers print,\n"
+    "unless their log key says otherwise.\n"
     "\n"
     "signals:\n"
     "  SIGTERM, SIGINT (Ctrl-C), SIGQUIT\n"
@@ -68,7 +69,7 @@ static const char run_help[] =
     "  128+n  forced by a second signal, n\n";
 
 static const char check_help[] =
-    "usage: cratos check FILE\n"
+    "usage: cratos check [--ini] [-c] FILE\n"
     "\n"
     "Checks FILE as a whole, programs and folders included, and shows what would\n"
     "run, in the order of the start. Starts nothing. Exit status 0 if all is\n"
@@ -77,6 +78,7 @@ static const char check_help[] =
     "\n"
     "options:\n"
     "  -c, --config FILE  the file, as an option\n"
+    "      --ini          prints the ini file that says what a Procfile says\n"
     "  -h, --help         this text\n";
 
 static const char version_help[] = "usage: cratos version\n"
@@ -158,7 +160,8 @@ static int parse(int argc, char **argv, struct run_options *options,
 	static const struct option longs[] = {{"config", required_argument,
 						  NULL, 'c'},
 	    {"help", no_argument, NULL, 'h'}, {"quiet", no_argument, NULL, 'q'},
-	    {"json", no_argument, NULL, 'j'}, {0}};
+	    {"json", no_argument, NULL, 'j'}, {"ini", no_argument, NULL, 'i'},
+	    {0}};
 	bool run = !strcmp(argv[0], "run");
 	const char *command = run ? "run " : "check ";
 	int c;
@@ -179,6 +182,8 @@ static int parse(int argc, char **argv, struct run_options *options,
 			options->quiet = true;
 		else if (c == 'j' && run)
 			options->output = OUTPUT_JSON;
+		else if (c == 'i' && !run)
+			options->ini = true;
 		else
 			return usage(command, "unknown option ",
 			    refused_option(c, argv));
@@ -189,6 +194,10 @@ static int parse(int argc, char **argv, struct run_options *options,
 		return usage(command, "one file, not also ", argv[optind]);
 	if (!options->path)
 		return usage(command, "no file", NULL);
+	if (options->ini && !procfile_is(options->path))
+		return usage(command,
+		    "--ini is for a Procfile, which is called so, not for ",
+		    options->path);
 	return -1;
 }
 
@@ -232,7 +241,7 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(command, "check")) {
 		status = parse(argc, argv, &options, check_help);
-		return status < 0 ? check_command(options.path) : status;
+		return status < 0 ? check_command(&options) : status;
 	}
 	if (!strcmp(command, "exec"))
 		return exec_command(argc, argv);

@@ -10,10 +10,11 @@ struct run_options {
 	const char *path;
 	enum output_format output;
 	bool quiet;
+	bool ini; /* of a Procfile */
 };
 
 int run_command(const struct run_options *options);
-int check_command(const char *path);
+int check_command(const struct run_options *options);
 
 /* Its own options; the exit status may be the command's. */
 int exec_command(int argc, char **argv);

@@ -16,7 +16,7 @@ static int refuse(const struct reloader *reloader)
 	errors = config_errors(config, &count);
 	if (!count)
 		return error_set(-ENOMEM, "out of memory");
-	config_error_format(&errors[0], text, sizeof(text));
+	appfile_error(&reloader->next, &errors[0], text, sizeof(text));
 	if (count == 1)
 		return error_set(-EINVAL, "%s", text);
 	return error_set(-EINVAL, "%.150s; %zu error%s more, see above", text,

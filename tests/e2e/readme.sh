@@ -104,6 +104,29 @@ the_servers_in_order_start_reload_report_and_stop() {
 	unset API_PORT
 }
 
+# The commands in back-quotes that begin with "cratos" and have a Procfile.
+a_procfile_runs_and_becomes_an_ini_file() {
+	local commands check
+	# shellcheck disable=SC2016 # back-quotes of the text
+	commands=$(grep -oE '`cratos [^`]*Procfile[^`]*`' README.md | tr -d '`')
+	is 'the commands' "$(cut -d' ' -f-3 <<<"$commands" | tr '\n' ' ')" \
+		'cratos run Procfile cratos check Procfile '
+	check=$(grep '^cratos check' <<<"$commands")
+	ln -s "$(realpath "$cratos")" "$work/cratos"
+	# shellcheck disable=SC2016 # the Procfile's
+	echo 'web: echo $GREETING $PORT; exec sleep 1000' >"$work/Procfile"
+	echo 'GREETING=hello' >"$work/.env"
+	run env -C "$work" "PATH=$work:$PATH" sh -c "$check"
+	is 'exit status of check' "$status" 0
+	has "$work/app.ini" '^\[server:web\]$'
+	start app env -C "$work" "PATH=$work:$PATH" PORT=3000 \
+		sh -c "exec $(grep '^cratos run' <<<"$commands")"
+	wait_for_line "$work/app.err" ' out   web +hello 3000$' || return
+	wait_for_line "$work/app.err" 'running, all ready'
+	stop_app TERM
+	is 'exit status' "$status" 0
+}
+
 # "make deps run" in a block, or in back-quotes in the text.
 make_targets() {
 	# shellcheck disable=SC2016 # back-quotes of the text
@@ -159,6 +182,7 @@ each_function_that_is_named_exists() {
 for name in the_daemon_builds_answers_and_stops \
 	the_daemon_tells_an_address_in_use the_app_is_valid_runs_and_stops \
 	the_servers_in_order_start_reload_report_and_stop \
+	a_procfile_runs_and_becomes_an_ini_file \
 	each_make_target_that_is_named_exists \
 	each_make_target_that_make_help_tells_exists \
 	each_file_that_is_linked_exists each_function_that_is_named_exists; do
