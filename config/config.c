@@ -17,6 +17,7 @@
 #include "config/expand.h"
 #include "config/field.h"
 #include "config/include.h"
+#include "config/instances.h"
 #include "config/printable.h"
 #include "config/quotes.h"
 #include "config/tree.h"
@@ -122,13 +123,38 @@ static int fill_tables(struct config *config)
 	return 0;
 }
 
+/* ---- errors of a section ------------------------------------------------- */
+
+/* What is wrong with an instance is told of the first that has it. */
+static void add_finding(struct config *config, const struct section *section,
+    const struct source *source, int line, const char *key, const char *words)
+{
+	struct findings *findings = &config->tree.findings;
+	bool later = section->number > 1;
+
+	if (later && findings_has(findings, source, line, key))
+		return;
+	findings_add(findings, source, line, section->title, key, "%s%s%s",
+	    later ? section->name : "", later ? ": " : "", words);
+}
+
+static void refuse(struct config *config, const struct section *section,
+    const struct setting *setting, const char *words)
+{
+	add_finding(config, section, setting->source, setting->line,
+	    setting->key, words);
+}
+
 /* ---- values -------------------------------------------------------------- */
 
 /* The text of an setting as its field takes it. */
-static int prepare(struct config *config, const struct setting *setting,
-    const char **text, char *words)
+static int prepare(struct config *config, const struct section *section,
+    const struct setting *setting, const char **text, char *words)
 {
 	struct arena *arena = &config->tree.arena;
+	/* How many instances there are cannot depend on which one it is. */
+	const struct expand_number number = {section->declared->number,
+	    instances_is_count(setting) ? 0 : section->number};
 
 	*text = setting->value;
 	/* Before variables come in, so that what they hold stays as it is. */
@@ -136,7 +162,8 @@ static int prepare(struct config *config, const struct setting *setting,
 		*text = quotes_unquote(arena, *text);
 	if (!*text)
 		return -ENOMEM;
-	int rc = expand_text(arena, *text, text, words, FIELD_WORDS_BYTES);
+	int rc = expand_text(arena, number.name ? &number : NULL, *text, text,
+	    words, FIELD_WORDS_BYTES);
 	if (!rc && setting->field->required && !**text) {
 		snprintf(words, FIELD_WORDS_BYTES,
 		    "the value is empty; it must have one");
@@ -180,11 +207,9 @@ static int parse_map(struct config *config, struct section *section,
 		const char *text;
 		if (setting->field != field || !setting->value)
 			continue;
-		int rc = prepare(config, setting, &text, words);
+		int rc = prepare(config, section, setting, &text, words);
 		if (rc == -EINVAL) {
-			findings_add(&config->tree.findings, setting->source,
-			    setting->line, section->title, setting->key, "%s",
-			    words);
+			refuse(config, section, setting, words);
 			continue;
 		}
 		if (rc)
@@ -206,14 +231,13 @@ static int parse_setting(struct config *config, struct section *section,
 		return parse_map(config, section, setting->field);
 	if (!setting->value)
 		return 0;
-	int rc = prepare(config, setting, &text, words);
+	int rc = prepare(config, section, setting, &text, words);
 	if (!rc)
 		rc = field_parse(&config->tree.arena, setting->field, text,
 		    section->data, words);
 	if (rc != -EINVAL)
 		return rc;
-	findings_add(&config->tree.findings, setting->source, setting->line,
-	    section->title, setting->key, "%s", words);
+	refuse(config, section, setting, words);
 	return 0;
 }
 
@@ -242,7 +266,8 @@ static int check_section(struct config *config, struct section *section)
 			    parse_setting(config, section, config->by_field[i]);
 			if (rc)
 				return rc;
-		} else if (field->required && !section->detached) {
+		} else if (field->required && !section->detached &&
+			   section->number <= 1) {
 			findings_add(&config->tree.findings, section->source,
 			    section->line, section->title, field->key,
 			    "key '%s%s' is missing; it must be there",
@@ -256,7 +281,10 @@ static int check_section(struct config *config, struct section *section)
 static int check(struct config *config)
 {
 	struct section *section;
-	int rc = fill_tables(config);
+	int rc = instances_make(&config->tree);
+
+	if (!rc)
+		rc = fill_tables(config);
 
 	STAILQ_FOREACH(section, &config->tree.sections, link) {
 		if (!rc && section->declared)
@@ -465,6 +493,15 @@ const char *config_where(const struct config *config, const char *section,
 	return found ? found->source->name : NULL;
 }
 
+const char *config_instance(const struct config *config, const char *section,
+    size_t i, int64_t *number)
+{
+	const struct section *found = find_section(config, section, i);
+
+	*number = found ? found->number : 0;
+	return found ? found->group : NULL;
+}
+
 /* The setting of "key", or the first of "key.NAME". */
 static const struct setting *find_setting(const struct section *section,
     const char *key)
@@ -515,8 +552,11 @@ int config_refuse(struct config *config, const char *section, size_t i,
 		source = found->source;
 		line = found->line;
 	}
-	findings_add(findings, source, line, found ? found->title : section,
-	    key ? key : "", "%s", text);
+	if (found)
+		add_finding(config, found, source, line, key ? key : "", text);
+	else
+		findings_add(findings, source, line, section, key ? key : "",
+		    "%s", text);
 	if (findings->no_memory)
 		return error_set(-ENOMEM, "no memory for an error of %s",
 		    source->name);

@@ -32,6 +32,10 @@
  * - ${NAME} in a value is an environment variable, an error if it is not set.
  *   ${NAME:default} has a default, which may have variables itself. $$ is a
  *   dollar sign; so is a $ before anything but $ and {.
+ * - A section with N instances (config_section.instances) stands for N, called
+ *   NAME-1 to NAME-N, in its place. In its values ${NUMBER}, where NUMBER is
+ *   config_section.number, is 1 to N, and ${NUMBER+8080} is 8081 and on; both
+ *   go before the environment. An error that all have is said once.
  * - "include = web.ini local-*.ini" in [app] reads further files once the one
  *   it stands in has been read: patterns of glob(7), split and quoted like a
  *   list, relative to the folder of that file. What has no wildcard must be
@@ -96,6 +100,12 @@ struct config_section {
 	size_t size; /* of the struct */
 	bool required;
 	const char *help;
+	/*
+	 * Of a "server:": the key, a CONFIG_INT from 1 on, that makes one section
+	 * stand for so many, and the variable that is each one's number in its
+	 * values; NULL: none.
+	 */
+	const char *instances, *number;
 };
 
 /*
@@ -168,6 +178,14 @@ const void *config_at(const struct config *config, const char *section,
     size_t i);
 const char *config_where(const struct config *config, const char *section,
     size_t i, int *line);
+
+/*
+ * The NAME in the file of the i-th section, which is config_name but for an
+ * instance; *number is which one it is, from 1 on, or 0 for a section without
+ * instances.
+ */
+const char *config_instance(const struct config *config, const char *section,
+    size_t i, int64_t *number);
 
 /* Whether the file has that key in the i-th section of that name. */
 bool config_has(const struct config *config, const char *section, size_t i,

@@ -1,8 +1,10 @@
 /*
  * Environment variables in a value: ${NAME}, ${NAME:default}, where a default
- * may have variables itself, and $$ for a dollar sign.
+ * may have variables itself, and $$ for a dollar sign; and a number of the
+ * section's own.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +13,10 @@
 #include "config/expand.h"
 #include "config/printable.h"
 
-enum { MAX_DEPTH = 8, MAX_NAME_BYTES = 255 };
+enum { MAX_DEPTH = 8, MAX_NAME_BYTES = 255, MAX_DIGITS = 9 };
 
 struct expansion {
+	const struct expand_number *number; /* or NULL */
 	char *text;
 	size_t used, room;
 	char *why;
@@ -68,6 +71,28 @@ static const char *closing(const char *text, const char *end)
 static int expand(struct expansion *x, const char *text, const char *end,
     int depth);
 
+/* What stands behind the number's name: nothing, a default, or what to add. */
+static int append_number(struct expansion *x, const char *rest,
+    const char *close)
+{
+	size_t digits = *rest == '+' ? strspn(rest + 1, "0123456789") : 0;
+	int64_t value = x->number->value;
+	char text[32];
+
+	if (*rest == '+' &&
+	    (!digits || digits > MAX_DIGITS || rest + 1 + digits != close)) {
+		snprintf(x->why, x->why_size,
+		    "behind '+' in ${%s+...} stands a number of up to %d "
+		    "digits, as in ${%s+8080}",
+		    x->number->name, MAX_DIGITS, x->number->name);
+		return -EINVAL;
+	}
+	if (digits)
+		value += strtoll(rest + 1, NULL, 10);
+	snprintf(text, sizeof(text), "%" PRId64, value);
+	return append(x, text, strlen(text));
+}
+
 /* One variable, of which text is what stands behind "${". */
 static int variable(struct expansion *x, const char *text, const char *end,
     int depth, const char **behind)
@@ -83,8 +108,11 @@ static int variable(struct expansion *x, const char *text, const char *end,
 		    "'${' without '}'; write ${NAME}, or $$ for a dollar sign");
 		return -EINVAL;
 	}
+	bool is_number = x->number && size == strlen(x->number->name) &&
+			 !strncmp(text, x->number->name, size);
 	if (!size || size >= sizeof(name) ||
-	    (text[size] != '}' && text[size] != ':')) {
+	    (text[size] != '}' && text[size] != ':' &&
+		!(is_number && text[size] == '+'))) {
 		snprintf(x->why, x->why_size,
 		    "'${' needs the name of a variable, as in ${NAME} or "
 		    "${NAME:default}; write $$ for a dollar sign");
@@ -93,11 +121,20 @@ static int variable(struct expansion *x, const char *text, const char *end,
 	memcpy(name, text, size);
 	name[size] = '\0';
 	*behind = close + 1;
-	const char *value = getenv(name);
+	if (is_number && x->number->value)
+		return append_number(x, text + size, close);
+	const char *value = text[size] == '+' ? NULL : getenv(name);
 	if (value)
 		return append(x, value, strlen(value));
 	if (text[size] == ':')
 		return expand(x, text + size + 1, close, depth + 1);
+	if (is_number) {
+		snprintf(x->why, x->why_size,
+		    "there is no %s here: it is in sections that have "
+		    "instances",
+		    name);
+		return -EINVAL;
+	}
 	snprintf(x->why, x->why_size,
 	    "environment variable %s is not set, and there is no default as "
 	    "in ${NAME:default}",
@@ -133,10 +170,10 @@ static int expand(struct expansion *x, const char *text, const char *end,
 	return rc;
 }
 
-int expand_text(struct arena *arena, const char *text, const char **result,
-    char *why, size_t size)
+int expand_text(struct arena *arena, const struct expand_number *number,
+    const char *text, const char **result, char *why, size_t size)
 {
-	struct expansion x = {.why = why, .why_size = size};
+	struct expansion x = {.number = number, .why = why, .why_size = size};
 
 	*result = text;
 	if (!strchr(text, '$'))

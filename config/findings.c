@@ -42,6 +42,17 @@ bool findings_wants(const struct findings *findings,
 	       place(findings, source, line) < FINDINGS_LIMIT;
 }
 
+bool findings_has(const struct findings *findings, const struct source *source,
+    int line, const char *key)
+{
+	for (size_t i = 0; i < findings->count; i++)
+		if (findings->entries[i].source == source &&
+		    findings->errors[i].line == line &&
+		    !strcmp(findings->errors[i].key, key))
+			return true;
+	return false;
+}
+
 static void count_dropped(struct findings *findings)
 {
 	struct config_error *last = &findings->errors[FINDINGS_LIMIT];

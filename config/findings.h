@@ -32,6 +32,10 @@ void findings_add(struct findings *findings, const struct source *source,
     int line, const char *section, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* Whether an error of that key (of an instance's twin) is there already. */
+bool findings_has(const struct findings *findings, const struct source *source,
+    int line, const char *key);
+
 /* Whether an error there would be kept: if not, findings_add needs no words. */
 bool findings_wants(const struct findings *findings,
     const struct source *source, int line);

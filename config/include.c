@@ -166,7 +166,7 @@ static int follow(struct tree *tree, const struct setting *setting)
 {
 	char words[FIELD_WORDS_BYTES];
 	const char *value, *const *list = NULL;
-	int rc = expand_text(&tree->arena, setting->value, &value, words,
+	int rc = expand_text(&tree->arena, NULL, setting->value, &value, words,
 	    sizeof(words));
 
 	if (!rc) {

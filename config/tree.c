@@ -13,7 +13,7 @@
 #include "config/quotes.h"
 #include "config/tree.h"
 
-enum { MAX_NAME_BYTES = 31, KNOWN_BYTES = 480 };
+enum { KNOWN_BYTES = 480 };
 
 void tree_init(struct tree *tree, const struct config_section *declared)
 {
@@ -125,7 +125,7 @@ static bool valid_name(const char *name)
 				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				   "0123456789_.-");
 
-	return size > 0 && size <= MAX_NAME_BYTES && !name[size];
+	return size > 0 && size <= TREE_NAME_BYTES && !name[size];
 }
 
 /* Titles are compared by what stands before the ':', so that [sever:web]
@@ -180,7 +180,7 @@ static struct section *section_new(struct tree *tree,
 	section->title = arena_copy(&tree->arena, title, strlen(title));
 	if (!section->title)
 		return NULL;
-	section->name = "";
+	section->name = section->group = "";
 	section->source = section->last = source;
 	section->line = line;
 	STAILQ_INIT(&section->settings);
@@ -232,7 +232,7 @@ int tree_section(struct tree *tree, const struct source *source, int line,
 		return -ENOMEM;
 	tree->current = section;
 	section->declared = declared;
-	section->name = section->title + name;
+	section->name = section->group = section->title + name;
 	if (declared && tree_named(declared, &name) &&
 	    !valid_name(section->name)) {
 		section->detached = true;
@@ -240,7 +240,7 @@ int tree_section(struct tree *tree, const struct source *source, int line,
 		    "'%s' cannot be the NAME in [%sNAME]; write 1 to %d of "
 		    "letters, digits, '_', '.' and '-'",
 		    excerpt_of(section->name).text, declared->name,
-		    MAX_NAME_BYTES);
+		    TREE_NAME_BYTES);
 	} else {
 		int rc = insert_section(tree, section);
 		if (rc)

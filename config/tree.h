@@ -11,6 +11,9 @@
 #include "config/findings.h"
 #include "config/source.h"
 
+/* The longest NAME of a section. */
+enum { TREE_NAME_BYTES = 31 };
+
 struct setting {
 	STAILQ_ENTRY(setting) link;
 	const struct section *section;
@@ -26,7 +29,9 @@ struct section {
 	STAILQ_ENTRY(section) link;
 	const struct config_section *declared; /* NULL: [app] of our own */
 	const char *title; /* "server:web" */
-	const char *name; /* "web", or "" */
+	const char *name; /* "web", or ""; of an instance "web-1" */
+	const char *group; /* of an instance "web", else as name */
+	int64_t number; /* of an instance, from 1 on; else 0 */
 	const struct source *source;
 	int line;
 	const struct source *last; /* that has opened it, of [app] */

@@ -1178,6 +1178,209 @@ START_TEST(variables_do_not_make_a_value_too_long)
 }
 END_TEST
 
+/* ---- instances ----------------------------------------------------------- */
+
+struct many {
+	int64_t count;
+	const char *text;
+	const char *const *env;
+	int64_t port;
+};
+
+static const struct config_field many_fields[] = {
+    FIELD(many, count, "count", CONFIG_INT, .min = 1, .max = 10000),
+    FIELD(many, text, "text", CONFIG_STRING, .fallback = "none"),
+    FIELD(many, env, "env", CONFIG_MAP, .help = NULL),
+    FIELD(many, port, "port", CONFIG_INT, .max = 65535),
+    {0},
+};
+
+static const struct config_section many_sections[] = {
+    {.name = "many:",
+	.fields = many_fields,
+	.size = sizeof(struct many),
+	.instances = "count",
+	.number = "NUMBER"},
+    {0},
+};
+
+static struct config *parse_many(const char *text)
+{
+	struct config *config;
+
+	config_parse("test.ini", text, strlen(text), many_sections, &config);
+	ck_assert_ptr_nonnull(config);
+	return config;
+}
+
+static void is_instance(const struct config *config, size_t i, const char *name,
+    const char *section, int64_t expected)
+{
+	int64_t number = -1;
+
+	ck_assert_str_eq(config_name(config, "many:", i), name);
+	ck_assert_str_eq(config_instance(config, "many:", i, &number), section);
+	ck_assert_int_eq(number, expected);
+}
+
+/* All errors, a line each. */
+static void many_refused(const char *text, const char *expected)
+{
+	struct config *config = parse_many(text);
+	char all[1000] = "", line[300];
+	size_t count;
+	const struct config_error *errors = config_errors(config, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		config_error_format(&errors[i], line, sizeof(line));
+		ck_assert_uint_lt(strlen(all) + strlen(line) + 1, sizeof(all));
+		strcat(strcat(all, line), "\n");
+	}
+	ck_assert_str_eq(all, expected);
+	config_free(&config);
+}
+
+START_TEST(a_section_stands_for_its_instances_in_its_place)
+{
+	struct config *config = parse_many("[many:a]\n[many:b]\ncount = 3\n"
+					   "[many:c]\ncount = 1\n[many:d]\n");
+	const struct many *many;
+	int64_t number;
+	int line;
+
+	ck_assert_uint_eq(config_count(config, "many:"), 6);
+	is_instance(config, 0, "a", "a", 0);
+	is_instance(config, 1, "b-1", "b", 1);
+	is_instance(config, 2, "b-2", "b", 2);
+	is_instance(config, 3, "b-3", "b", 3);
+	is_instance(config, 4, "c-1", "c", 1);
+	is_instance(config, 5, "d", "d", 0);
+	ck_assert_ptr_null(config_instance(config, "many:", 6, &number));
+	ck_assert_int_eq(number, 0);
+	many = config_at(config, "many:", 3);
+	ck_assert_int_eq(many->count, 3);
+	ck_assert_str_eq(many->text, "none");
+	ck_assert(config_has(config, "many:", 3, "count"));
+	config_where(config, "many:", 3, &line);
+	ck_assert_int_eq(line, 2);
+	config_free(&config);
+}
+END_TEST
+
+START_TEST(each_instance_has_its_number_in_its_values)
+{
+	struct config *config;
+	const struct many *many;
+
+	setenv("NUMBER", "from outside", 1);
+	setenv("CONFIG_TEST_A", "2", 1);
+	config = parse_many("[many:a]\ncount = ${CONFIG_TEST_A}\n"
+			    "text = <${NUMBER}> ${NUMBER:x} $NUMBER $${NUMBER} "
+			    "${CONFIG_TEST_UNSET:${NUMBER}}\n"
+			    "env.A = ${NUMBER+0}\n"
+			    "port = ${NUMBER+8080}\n"
+			    "[many:b]\ntext = ${NUMBER}\n");
+	ck_assert_uint_eq(config_count(config, "many:"), 3);
+	many = config_at(config, "many:", 0);
+	ck_assert_str_eq(many->text, "<1> 1 $NUMBER ${NUMBER} 1");
+	ck_assert_str_eq(many->env[0], "A=1");
+	ck_assert_int_eq(many->port, 8081);
+	many = config_at(config, "many:", 1);
+	ck_assert_str_eq(many->text, "<2> 2 $NUMBER ${NUMBER} 2");
+	ck_assert_str_eq(many->env[0], "A=2");
+	ck_assert_int_eq(many->port, 8082);
+	many = config_at(config, "many:", 2);
+	ck_assert_str_eq(many->text, "from outside");
+	config_free(&config);
+	unsetenv("NUMBER");
+	config = parse_many("[many:b]\ntext = ${NUMBER:none}\n");
+	many = config_at(config, "many:", 0);
+	ck_assert_str_eq(many->text, "none");
+	config_free(&config);
+}
+END_TEST
+
+START_TEST(a_number_that_cannot_be_put_in_is_refused)
+{
+	static const char *const values[] = {"${NUMBER+}", "${NUMBER+x}",
+	    "${NUMBER+1x}", "${NUMBER+-1}", "${NUMBER+1234567890}",
+	    "${NUMBER+1:2}"};
+	char text[200];
+
+	unsetenv("NUMBER");
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		snprintf(text, sizeof(text), "[many:a]\ncount = 3\ntext = %s\n",
+		    values[i]);
+		many_refused(text,
+		    "test.ini:3: [many:a] text: behind '+' in ${NUMBER+...} "
+		    "stands a number of up to 9 digits, as in "
+		    "${NUMBER+8080}\n");
+	}
+	many_refused("[many:a]\ntext = ${NUMBER}\nenv.A = ${NUMBER+1}\n",
+	    "test.ini:2: [many:a] text: there is no NUMBER here: it is in "
+	    "sections that have instances\n"
+	    "test.ini:3: [many:a] env.A: there is no NUMBER here: it is in "
+	    "sections that have instances\n");
+	many_refused("[many:a]\ncount = ${NUMBER+1}\n",
+	    "test.ini:2: [many:a] count: there is no NUMBER here: it is in "
+	    "sections that have instances\n");
+	many_refused("[many:a]\ncount = 2\ntext = ${OTHER+1}\n",
+	    "test.ini:3: [many:a] text: '${' needs the name of a variable, as "
+	    "in ${NAME} or ${NAME:default}; write $$ for a dollar sign\n");
+}
+END_TEST
+
+START_TEST(an_error_of_instances_is_told_once)
+{
+	struct config *config;
+	size_t count;
+
+	many_refused("[many:a]\ncount = 1000\nport = x\n",
+	    "test.ini:3: [many:a] port: 'x' is not a whole number, from 0 to "
+	    "65535\n");
+	many_refused("[many:a]\ncount = 1000\nport = ${NUMBER+65533}\n",
+	    "test.ini:3: [many:a] port: a-3: 65536 is out of range; it should "
+	    "be from 0 to 65535\n");
+	config = parse_many("[many:a]\ncount = 3\nport = 1\n");
+	for (size_t i = 0; i < 3; i++)
+		config_refuse(config, "many:", i, "port", "taken");
+	for (size_t i = 1; i < 3; i++)
+		config_refuse(config, "many:", i, NULL, "too late");
+	ck_assert_str_eq(config_errors(config, &count)[1].text, "taken");
+	ck_assert_str_eq(config_errors(config, &count)[0].text,
+	    "a-2: too late");
+	ck_assert_uint_eq(count, 2);
+	config_free(&config);
+}
+END_TEST
+
+START_TEST(instances_have_names_of_their_own)
+{
+	many_refused("[many:a]\ncount = 3\n[many:a-2]\n",
+	    "test.ini:2: [many:a] count: one would be called a-2, as is the "
+	    "section at test.ini:3: rename one of the two\n");
+	many_refused("[many:a-1]\ncount = 2\n[many:a]\ncount = 1\n",
+	    "test.ini:4: [many:a] count: one would be called a-1, as is the "
+	    "section at test.ini:1: rename one of the two\n");
+	many_refused("[many:a]\ncount = 3\n[many:a-4]\n[many:a-0]\n"
+		     "[many:a-01]\n[many:a-1x]\n[many:a-]\n[many:a1]\n",
+	    "");
+	many_refused("[many:a123456789012345678901234567-]\ncount = 10\n"
+		     "[many:b1234567890123456789012345678]\ncount = 9\n",
+	    "test.ini:2: [many:a123456789012345678901234567-] count: the last "
+	    "one would be called a123456789012345678901234567--10, which is "
+	    "longer than 31 bytes: shorten the section's name\n");
+	many_refused("[many:a]\ncount = 0\n[many:b]\ncount = 10001\n"
+		     "[many:c]\ncount =\n",
+	    "test.ini:2: [many:a] count: 0 is out of range; it should be from "
+	    "1 to 10000\n"
+	    "test.ini:4: [many:b] count: 10001 is out of range; it should be "
+	    "from 1 to 10000\n"
+	    "test.ini:6: [many:c] count: the value is empty; it should be a "
+	    "whole number, from 1 to 10000\n");
+}
+END_TEST
+
 /* ---- include ------------------------------------------------------------- */
 
 START_TEST(files_are_included_relative_to_the_including_one)
@@ -1658,6 +1861,11 @@ int main(void)
 	ADD(variables_come_before_types);
 	ADD(a_variable_that_cannot_be_put_in_is_refused);
 	ADD(variables_do_not_make_a_value_too_long);
+	ADD(a_section_stands_for_its_instances_in_its_place);
+	ADD(each_instance_has_its_number_in_its_values);
+	ADD(a_number_that_cannot_be_put_in_is_refused);
+	ADD(an_error_of_instances_is_told_once);
+	ADD(instances_have_names_of_their_own);
 	ADD(files_are_included_relative_to_the_including_one);
 	ADD(an_included_app_goes_on_with_the_first);
 	ADD(what_is_twice_in_two_files_names_both);

@@ -14,6 +14,7 @@
 #include "cmd/cratos/childkeys.h"
 #include "cmd/cratos/echo.h"
 #include "cmd/cratos/forward.h"
+#include "cmd/cratos/instances.h"
 #include "cmd/cratos/order.h"
 #include "cmd/cratos/output.h"
 #include "cmd/cratos/print.h"
@@ -223,8 +224,6 @@ static int64_t or_none(int64_t number)
 
 static void set_policies(struct server *server, const struct server_keys *keys)
 {
-	server->after = keys->after;
-	server->wants = keys->wants;
 	server->oneshot = keys->oneshot;
 	server->optional = keys->optional;
 	server->on_return =
@@ -282,7 +281,6 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 	struct exec_options options = {.command = appfile_command(server),
 	    .shell = keys->shell != NULL,
 	    .dir = keys->dir,
-	    .env = keys->env,
 	    .stop_signal = keys_stop_signal(keys),
 	    .endpoint = keys->endpoint,
 	    .ready = keys->ready,
@@ -298,11 +296,16 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 	    .stderr_fd = output_fd};
 	struct exec_limit *limits;
 	struct exec *exec = NULL;
+	const char **env = instances_env(server);
 	int ret = childkeys_set(file, i, &options, &limits);
 
+	options.env = env;
+	if (!env)
+		ret = refuse(file, i, NULL, "out of memory");
 	if (!ret)
 		exec = exec_new(&options);
 	free(limits);
+	free(env);
 	if (ret)
 		return ret;
 	if (!exec)
@@ -344,16 +347,17 @@ static int make_echo(struct appfile *file, struct appfile_server *server,
 }
 
 /* Whether the file's reader has found fault with the section already. */
-static bool has_errors(const struct appfile *file, const char *name)
+static bool has_errors(const struct appfile *file, size_t i)
 {
 	const struct config_error *errors;
 	char section[64];
 	size_t count;
 
-	snprintf(section, sizeof(section), "server:%s", name);
+	snprintf(section, sizeof(section), "server:%s",
+	    file->servers[i].section);
 	errors = config_errors(file->config, &count);
-	for (size_t i = 0; i < count; i++)
-		if (!strcmp(errors[i].section, section))
+	for (size_t at = 0; at < count; at++)
+		if (!strcmp(errors[at].section, section))
 			return true;
 	return false;
 }
@@ -419,7 +423,19 @@ static bool is_same(const struct appfile_server *server,
     const struct appfile_server *old)
 {
 	return old && keys_same(server_fields, server->keys, old->keys) &&
+	       keys_same_list(server->after, old->after) &&
+	       keys_same_list(server->wants, old->wants) &&
 	       log_same(&server->log, &old->log);
+}
+
+/* Before any is made, since they name one another. */
+static void name_server(struct appfile *file, size_t i)
+{
+	struct appfile_server *server = &file->servers[i];
+
+	server->name = config_name(file->config, "server:", i);
+	server->section =
+	    config_instance(file->config, "server:", i, &server->number);
 }
 
 static void make_server(struct appfile *file, size_t i, bool thorough,
@@ -430,15 +446,20 @@ static void make_server(struct appfile *file, size_t i, bool thorough,
 	bool wrong, runs;
 	int ret;
 
-	server->name = config_name(file->config, "server:", i);
 	server->keys = keys;
-	wrong = has_errors(file, server->name);
+	wrong = has_errors(file, i);
 	if (!wrong)
 		wrong = is_wrong(file, i, keys);
 	if (!wrong && file->app && !keys->tcp_echo)
 		wrong = !log_resolve(file, i, thorough);
 	if (order_check_names(file, i) || wrong)
 		return;
+	server->after = instances_names(file, keys->after);
+	server->wants = instances_names(file, keys->wants);
+	if (!server->after || !server->wants) {
+		refuse(file, i, NULL, "out of memory");
+		return;
+	}
 	runs = in_force ? !is_same(server, appfile_find(in_force, server->name))
 			: !thorough;
 	ret = keys->tcp_echo ? make_echo(file, server, i)
@@ -446,6 +467,8 @@ static void make_server(struct appfile *file, size_t i, bool thorough,
 	if (ret)
 		return;
 	set_policies(&server->server, keys);
+	server->server.after = server->after;
+	server->server.wants = server->wants;
 	if (thorough)
 		look_for(file, i);
 }
@@ -607,6 +630,8 @@ int appfile_load(struct appfile *file, const char *path, bool thorough,
 	if (in_force || !thorough)
 		output_make_room(file->count);
 	for (size_t i = 0; i < file->count; i++)
+		name_server(file, i);
+	for (size_t i = 0; i < file->count; i++)
 		make_server(file, i, thorough, in_force);
 	check_app(file, in_force, thorough);
 	if (!count_errors(file))
@@ -623,6 +648,8 @@ void appfile_free(struct appfile *file)
 			made->server.release(made->server.arg);
 		output_free(&file->servers[i].output);
 		log_fini(&file->servers[i].log);
+		free(file->servers[i].after);
+		free(file->servers[i].wants);
 	}
 	free(file->servers);
 	config_free(&file->defaults);

@@ -14,8 +14,11 @@
 
 /* One server that was made from its section: a child or a built-in. */
 struct appfile_server {
-	const char *name;
+	const char *name, *section; /* the latter as it is in the file */
+	int64_t number; /* which instance of it, from 1 on; 0: it has none */
 	const struct server_keys *keys;
+	/* Those of keys, with the instances that names of sections stand for. */
+	const char **after, **wants;
 	struct log log;
 	struct output *output; /* of what runs and is read; or NULL */
 	struct server server; /* with a release */

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd/cratos/childkeys.h"
 #include "cmd/cratos/forward.h"
@@ -162,14 +163,19 @@ static void show_child(const struct appfile_server *server,
 	printf("\n");
 }
 
-/* "2. web (optional, ready within 5 s)" */
-static void show_head(const struct appfile_server *server, size_t number)
+/* "2. web (optional, ready within 5 s)", "3. web-1 to web-4 (4 instances)" */
+static void show_head(const struct appfile_server *server, size_t count,
+    size_t number)
 {
 	const struct server_keys *keys = server->keys;
 	const char *before = " (";
 	char text[32];
 
 	printf("\n%zu. %s", number, server->name);
+	if (count > 1) {
+		printf(" to %s (%zu instances", server[count - 1].name, count);
+		before = ", ";
+	}
 	if (keys->oneshot) {
 		printf("%sone-shot", before);
 		before = ", ";
@@ -187,12 +193,14 @@ static void show_head(const struct appfile_server *server, size_t number)
 	printf("%s\n", *before == ',' ? ")" : "");
 }
 
-static void show_server(const struct appfile *file, size_t i, size_t number)
+/* Of count instances, what the first of them has. */
+static void show_server(const struct appfile *file, size_t i, size_t count,
+    size_t number)
 {
 	const struct appfile_server *server = &file->servers[i];
 	const struct server_keys *keys = server->keys;
 
-	show_head(server, number);
+	show_head(server, count, number);
 	show_names("after", keys->after);
 	show_names("wants", keys->wants);
 	if (keys->tcp_echo)
@@ -202,11 +210,24 @@ static void show_server(const struct appfile *file, size_t i, size_t number)
 	show_restart(keys);
 }
 
+/* How many servers there are from the i-th on, on one level, of one section. */
+static size_t count_row(const struct appfile *file, const size_t *levels,
+    size_t i)
+{
+	size_t count = 1;
+
+	while (
+	    i + count < file->count && levels[i + count] == levels[i] &&
+	    !strcmp(file->servers[i + count].section, file->servers[i].section))
+		count++;
+	return count;
+}
+
 /* In the order of their start; those that start at once in that of the file. */
 static int show(const struct appfile *file)
 {
 	size_t *levels = order_levels(file);
-	size_t shown = 0;
+	size_t shown = 0, count;
 
 	if (!levels) {
 		fprintf(stderr, "cratos: out of memory\n");
@@ -214,9 +235,13 @@ static int show(const struct appfile *file)
 	}
 	show_app(file);
 	for (size_t level = 0; shown < file->count; level++)
-		for (size_t i = 0; i < file->count; i++)
-			if (levels[i] == level)
-				show_server(file, i, ++shown);
+		for (size_t i = 0; i < file->count; i += count) {
+			count = count_row(file, levels, i);
+			if (levels[i] != level)
+				continue;
+			show_server(file, i, count, shown + 1);
+			shown += count;
+		}
 	free(levels);
 	if (!fflush(stdout) && !ferror(stdout))
 		return APP_EXIT_CLEAN;

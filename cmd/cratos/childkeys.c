@@ -121,10 +121,10 @@ int childkeys_set(struct appfile *file, size_t i, struct exec_options *options,
 size_t childkeys_check_idle(struct appfile *file, size_t i,
     const struct server_keys *keys)
 {
-	static const char *const names[] = {"dir", "env", "env_file", "user",
-	    "group", "umask", "nice", "oom_score_adj", "limit", "stdin", "log",
-	    "endpoint", "ready", "health", "oneshot", "on_exit", "stop_signal",
-	    NULL};
+	static const char *const names[] = {"instances", "dir", "env",
+	    "env_file", "user", "group", "umask", "nice", "oom_score_adj",
+	    "limit", "stdin", "log", "endpoint", "ready", "health", "oneshot",
+	    "on_exit", "stop_signal", NULL};
 	const struct server_keys *defaults =
 	    config_at(file->defaults, "server:", 0);
 	size_t idle = 0;

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "cmd/cratos/instances.h"
 #include "cmd/cratos/keys.h"
 
 /* The names that stop_signal takes, and what they stand for. */
@@ -145,6 +146,14 @@ const struct config_field server_fields[] = {
 	.offset = offsetof(struct server_keys, tcp_echo),
 	.help =
 	    "instead of exec, the built-in echo server: host:port or unix:/path"},
+    {.key = "instances",
+	.type = CONFIG_INT,
+	.offset = offsetof(struct server_keys, instances),
+	.min = 1,
+	.max = 10000,
+	.help = "how many of it there are: NAME-1, NAME-2 and so on, with "
+		"${CRATOS_INSTANCE} in values",
+	.example = "4"},
     {.key = "dir",
 	.type = CONFIG_STRING,
 	.offset = offsetof(struct server_keys, dir),
@@ -372,6 +381,8 @@ const struct config_section file_sections[] = {{.name = "app",
     {.name = "server:",
 	.fields = server_fields,
 	.size = sizeof(struct server_keys),
+	.instances = "instances",
+	.number = INSTANCES_VARIABLE,
 	.help = "a server of the app: one of exec, shell and tcp-echo"},
     {0}};
 
@@ -394,8 +405,7 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? !strcmp(a, b) : a == b;
 }
 
-/* An empty list is none. */
-static bool same_list(const char *const *a, const char *const *b)
+bool keys_same_list(const char *const *a, const char *const *b)
 {
 	static const char *const none[] = {NULL};
 
@@ -426,7 +436,7 @@ bool keys_same_value(const struct config_field *field, const void *a,
 		    *(const char *const *)in_b);
 	case CONFIG_LIST:
 	case CONFIG_MAP:
-		return same_list(*(const char *const *const *)in_a,
+		return keys_same_list(*(const char *const *const *)in_a,
 		    *(const char *const *const *)in_b);
 	case CONFIG_BOOL:
 		return *(const bool *)in_a == *(const bool *)in_b;
@@ -443,7 +453,8 @@ bool keys_same_value(const struct config_field *field, const void *a,
 bool keys_same(const struct config_field *fields, const void *a, const void *b)
 {
 	for (; fields->key; fields++)
-		if (!keys_same_value(fields, a, b))
+		if (strcmp(fields->key, "instances") != 0 &&
+		    !keys_same_value(fields, a, b))
 			return false;
 	return true;
 }

@@ -34,6 +34,7 @@ enum on_exit { ON_EXIT_FAIL, ON_EXIT_STAY, ON_EXIT_STOP };
 /* [server:NAME] */
 struct server_keys {
 	const char *exec, *shell, *tcp_echo;
+	int64_t instances; /* 0: itself alone */
 	const char *dir, *endpoint;
 	const char *const *env;
 	const char *env_file, *user, *group, *input;
@@ -60,8 +61,14 @@ struct server_keys {
 extern const struct config_field app_fields[], server_fields[];
 extern const struct config_section file_sections[];
 
-/* Whether all keys of two sections have the same values; fields are theirs. */
+/*
+ * Whether all keys of two sections have the same values; fields are theirs.
+ * How many instances there are is none of one instance's business.
+ */
 bool keys_same(const struct config_field *fields, const void *a, const void *b);
+
+/* Whether both have the same words; an empty list is none. */
+bool keys_same_list(const char *const *a, const char *const *b);
 
 /* The same of one key. */
 bool keys_same_value(const struct config_field *field, const void *a,

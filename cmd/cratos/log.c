@@ -106,7 +106,7 @@ static bool check_file(struct appfile *file, size_t i, bool thorough)
 
 	if (twin)
 		config_refuse(file->config, "server:", i, "log",
-		    "%s is the log of [server:%s] as well: give each its own, "
+		    "%s is the log of %s as well: give each its own, "
 		    "with %%n for the server's name",
 		    log->path, twin->name);
 	else if (ret == -EINVAL)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/cratos/instances.h"
 #include "cmd/cratos/order.h"
 
 /* So many names are told to one who has got a name wrong. */
@@ -11,43 +12,59 @@ enum { FEW = 8 };
 
 /* ---- names ---- */
 
-static bool has_section(const struct appfile *file, const char *name)
+/* A server, or all instances of a section. */
+static bool is_there(const struct appfile *file, const char *name)
 {
 	for (size_t i = 0; i < file->count; i++)
-		if (!strcmp(config_name(file->config, "server:", i), name))
+		if (instances_match(&file->servers[i], name))
 			return true;
 	return false;
 }
 
-/* "; there are db, web": the others, if they are few. */
+static bool is_first(const struct appfile_server *server)
+{
+	return server->number <= 1;
+}
+
+static size_t count_sections(const struct appfile *file)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < file->count; i++)
+		n += is_first(&file->servers[i]);
+	return n;
+}
+
+/* "; there are db, web": the other sections, if they are few. */
 static const char *describe_others(const struct appfile *file, size_t me,
     char text[static 512])
 {
-	size_t used = 0;
+	const char *mine = file->servers[me].section;
+	size_t used = 0, sections = count_sections(file);
 
 	*text = '\0';
-	if (file->count < 2 || file->count > FEW + 1)
+	if (sections < 2 || sections > FEW + 1)
 		return text;
 	for (size_t i = 0; i < file->count; i++)
-		if (i != me)
+		if (is_first(&file->servers[i]) &&
+		    strcmp(file->servers[i].section, mine) != 0)
 			used += (size_t)snprintf(text + used, 512 - used,
 			    "%s%s", used ? ", " : "; there are ",
-			    config_name(file->config, "server:", i));
+			    file->servers[i].section);
 	return text;
 }
 
 static size_t check_list(struct appfile *file, size_t i, const char *key,
     const char *const *names)
 {
-	const char *me = config_name(file->config, "server:", i);
 	char others[512];
 	size_t wrong = 0;
 
 	for (; names && *names; names++) {
-		if (!strcmp(*names, me))
+		if (instances_match(&file->servers[i], *names))
 			config_refuse(file->config, "server:", i, key,
 			    "a server cannot come after itself");
-		else if (!has_section(file, *names))
+		else if (!is_there(file, *names))
 			config_refuse(file->config, "server:", i, key,
 			    "there is no server '%s'%s%s", *names,
 			    strchr(*names, ',')
@@ -80,7 +97,8 @@ static void refuse(struct appfile *file, const struct error *err)
 		if (strcmp(server->name, err->origin))
 			continue;
 		config_refuse(file->config, "server:", i,
-		    server->keys->after ? "after" : "wants", "%s", err->text);
+		    server->after && *server->after ? "after" : "wants", "%s",
+		    err->text);
 		return;
 	}
 	config_refuse(file->config, "app", 0, NULL, "%s", err->text);
@@ -131,12 +149,12 @@ static size_t highest(const struct appfile *file, size_t *levels,
 
 static size_t level_of(const struct appfile *file, size_t *levels, size_t i)
 {
-	const struct server_keys *keys = file->servers[i].keys;
+	const struct appfile_server *server = &file->servers[i];
 	size_t after, wants;
 
 	if (levels[i] == UNKNOWN) {
-		after = highest(file, levels, keys->after);
-		wants = highest(file, levels, keys->wants);
+		after = highest(file, levels, server->after);
+		wants = highest(file, levels, server->wants);
 		levels[i] = 1 + (after > wants ? after : wants);
 	}
 	return levels[i];

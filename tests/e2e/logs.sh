@@ -570,7 +570,7 @@ what_is_wrong_with_a_log_is_told() {
 	has_in_order "$work/err" ":2: .app. log: 'files': must be lines, inherit" \
 		":5: .server:one. log: 'file:': must be" \
 		":8: .server:two. log: .*%n is the server's name" \
-		':14: .server:four. log: .* is the log of .server:three. as' \
+		':14: .server:four. log: .* is the log of three as' \
 		':18: .server:five. log_size: goes with' \
 		':21: .server:six. log: goes with exec' \
 		':24: .server:seven. log: cannot write to .*/no/folder: No such' \
