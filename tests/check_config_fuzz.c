@@ -67,7 +67,11 @@ static const struct config_field server_fields[] = {
 };
 static const struct config_section sections[] = {
     {.name = "app", .fields = app_fields, .size = sizeof(struct all)},
-    {.name = "server:", .fields = server_fields, .size = sizeof(struct all)},
+    {.name = "server:",
+	.fields = server_fields,
+	.size = sizeof(struct all),
+	.instances = "workers",
+	.number = "NUMBER"},
     {0},
 };
 

@@ -85,6 +85,7 @@ void free(void *memory)
 #endif
 
 struct own {
+	int64_t count;
 	const char *text;
 	const char *const *list, *const *map;
 };
@@ -96,11 +97,19 @@ static const struct config_field fields[] = {
 	.fallback = "x"},
     {.key = "list", .type = CONFIG_LIST, .offset = offsetof(struct own, list)},
     {.key = "map", .type = CONFIG_MAP, .offset = offsetof(struct own, map)},
+    {.key = "count",
+	.type = CONFIG_INT,
+	.offset = offsetof(struct own, count),
+	.min = 1},
     {0},
 };
 static const struct config_section sections[] = {
     {.name = "app", .fields = fields, .size = sizeof(struct own)},
-    {.name = "own:", .fields = fields, .size = sizeof(struct own)},
+    {.name = "own:",
+	.fields = fields,
+	.size = sizeof(struct own),
+	.instances = "count",
+	.number = "NUMBER"},
     {0},
 };
 
@@ -172,10 +181,14 @@ START_TEST(a_good_file_without_memory_is_enomem)
 	char text[9000], *p = text;
 
 	setenv("CONFIG_TEST_A", "a", 1);
+	setenv("CONFIG_TEST_B", "20", 1);
 	p = stpcpy(p, "[app]\ninclude = o*.ini\ntext = \"${CONFIG_TEST_A}\"\n"
 		      "list = a b ${CONFIG_TEST_A}\nmap.A = b\nmap.C = d\n");
 	for (int i = 0; i < 100; i++)
 		p += sprintf(p, "[own:%d]\nmap.long = %040d\n", i, i);
+	p = stpcpy(p, "[own:many]\ncount = ${CONFIG_TEST_B}\n"
+		      "text = ${NUMBER} ${CONFIG_TEST_A}\n"
+		      "map.A = ${NUMBER+1}\n");
 	fail_each(text, 0);
 }
 END_TEST
@@ -183,7 +196,10 @@ END_TEST
 START_TEST(a_bad_file_without_memory_is_enomem)
 {
 	fail_each("[app]\ninclude = o*.ini gone.ini\ntext = ${\nlst = a\n"
-		  "[own:other]\n[wn]\n[own:a]\nlist = 'a\nmap = 1\n",
+		  "[own:other]\n[wn]\n[own:a]\nlist = 'a\nmap = 1\n"
+		  "[own:m]\ncount = 3\ntext = ${NUMBER+}\n"
+		  "[own:n]\ncount = 3\n[own:n-2]\n",
+
 	    -EINVAL);
 }
 END_TEST

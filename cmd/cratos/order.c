@@ -133,14 +133,24 @@ enum { UNKNOWN = 0 }; /* levels are counted from 1 until all are known */
 
 static size_t level_of(const struct appfile *file, size_t *levels, size_t i);
 
+/* Where the server of that name, which is there, is. All instances are often
+ * asked for in a row: those behind the last one that was found come first. */
+static size_t find(const struct appfile *file, const char *name, size_t last)
+{
+	for (size_t i = last; i < file->count; i++)
+		if (file->servers[i].name == name)
+			return i;
+	return (size_t)(appfile_find(file, name) - file->servers);
+}
+
 static size_t highest(const struct appfile *file, size_t *levels,
     const char *const *names)
 {
-	size_t high = 0, level;
+	size_t high = 0, at = 0, level;
 
 	for (; names && *names; names++) {
-		level = level_of(file, levels,
-		    (size_t)(appfile_find(file, *names) - file->servers));
+		at = find(file, *names, at);
+		level = level_of(file, levels, at);
 		if (high < level)
 			high = level;
 	}
