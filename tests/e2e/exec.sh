@@ -4,10 +4,6 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-wait_for_file() { # FILE
-	eventually test -e "$1" || problem "no ${1##*/}"
-}
-
 ends_with() { # STATUS ARGUMENT...
 	run "$cratos" exec "${@:2}"
 	is "exit status of '${*:2}'" "$status" "$1"
@@ -166,13 +162,13 @@ control_z_stops_the_job() {
 # ---- as PID 1 ----
 
 as_the_first_process_it_does_the_same() {
-	run unshare --pid --fork --mount-proc "$cratos" exec -- sh -c "
+	run "${as_first[@]}" "$cratos" exec -- sh -c "
 		(setsid sh -c 'exit 0' &)
 		until [ \$(pgrep -P 1 | wc -l) = 1 ]; do sleep 0.01; done
 		echo \"\$\$ \$PPID\"; exit 8"
 	is 'exit status' "$status" 8
 	has "$work/out" ' 1$'
-	start one unshare --pid --fork --mount-proc "$cratos" exec -- sleep 1000
+	start one "${as_first[@]}" "$cratos" exec -- sleep 1000
 	eventually pgrep -P "$pid" -x cratos >/dev/null
 	eventually pgrep -P "$(pgrep -P "$pid")" -x sleep >/dev/null
 	kill -USR2 "$(pgrep -P "$pid")"
@@ -193,10 +189,6 @@ for name in the_exit_status_is_passed_on \
 	control_z_stops_the_job; do
 	test_that "$name"
 done
-if unshare --pid --fork --mount-proc true 2>/dev/null; then
+! may_unshare as_the_first_process_it_does_the_same ||
 	test_that as_the_first_process_it_does_the_same
-else
-	skip as_the_first_process_it_does_the_same \
-		'needs a PID namespace, which is not allowed here'
-fi
 all_passed

@@ -87,6 +87,16 @@ wait_for_line() { # FILE REGEX
 	}
 }
 
+wait_for_file() { # FILE...
+	local file
+	for file; do
+		eventually test -e "$file" || {
+			problem "no ${file##*/}"
+			return 1
+		}
+	done
+}
+
 has_ended() { # PID
 	local state
 	state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' \
@@ -137,6 +147,61 @@ stop_app() { # SIGNAL
 	finish "$pid"
 }
 
+# ---- programs that misbehave ----
+
+# stay FILE [deaf]: leaves its process id in FILE, and stays; deaf, it stays
+# until it is killed. astray is the same in a session of its own, and nobody's
+# child; bomb FOLDER makes fifty such.
+write_programs() {
+	cat >"$work/stay" <<-'END'
+		#!/bin/bash
+		cd "$(dirname "$0")"
+		[ "${2:-}" != deaf ] || trap '' TERM INT HUP QUIT
+		echo $$ >"$1.new"
+		mv "$1.new" "$1"
+		[ "${2:-}" = deaf ] || exec sleep 1000
+		while :; do sleep 1000; done
+	END
+	cat >"$work/astray" <<-'END'
+		#!/bin/bash
+		(setsid "$(dirname "$0")/stay" "$@" >/dev/null 2>&1 &)
+	END
+	cat >"$work/bomb" <<-'END'
+		#!/bin/bash
+		trap '' TERM
+		cd "$(dirname "$0")"
+		exec 9>>bomb.lock
+		while flock 9; do
+			n=$(($(cat bomb.count 2>/dev/null) + 1))
+			[ $n -le 50 ] || break
+			echo $n >bomb.count
+			setsid -f "$0" 9>&-
+			flock -u 9
+		done
+		: >bomb.done
+		exec 9>&-
+		while :; do sleep 1000; done
+	END
+	chmod +x "$work/stay" "$work/astray" "$work/bomb"
+}
+
+# ---- in a PID namespace ----
+
+# Before a command: it is the first process of a PID namespace of its own.
+as_first=(unshare --pid --fork --mount-proc)
+
+may_unshare() { # NAME-OF-TEST
+	"${as_first[@]}" true 2>/dev/null || {
+		skip "$1" "needs a PID namespace, which is not allowed here"
+		return 1
+	}
+}
+
+# The first process of the namespace, as seen from outside.
+first_pid() {
+	pgrep -P "$pid" | head -n 1
+}
+
 # ---- what should be ----
 
 is() { # WHAT IT-IS IT-SHOULD-BE
@@ -184,6 +249,16 @@ nothing_is_left() {
 
 describe_process() { # PID
 	echo "$1 ($(tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null))"
+}
+
+# When cratos has ended, at once.
+nothing_is_left_now() {
+	local one
+	for one in $(leftovers); do
+		[ "$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' \
+			"/proc/$one/status" 2>/dev/null)" = Z ] ||
+			problem "left by cratos: $(describe_process "$one")"
+	done
 }
 
 check_leftovers() {
