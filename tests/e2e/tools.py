@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pty
+import random
 import re
 import select
 import signal
@@ -281,9 +282,71 @@ def is_cut(sock):
         return True
 
 
+def children(pid):
+    """The children of all threads of PID, each with its state and program."""
+    found = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/children",
+                      encoding="ascii") as file:
+                for child in file.read().split():
+                    found[int(child)] = status_of(child)
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it has ended meanwhile
+    return found
+
+
+def status_of(pid):
+    """The first lines of its status: (program, state), or what is none."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return ("", "")
+    return (re.search(r"^Name:\t(.*)$", text, re.M)[1],
+            re.search(r"^State:\t(.)", text, re.M)[1])
+
+
+def all_run(pid, program, count, killed):
+    """COUNT children of PID, all of PROGRAM and alive, none of them KILLED."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found = children(pid)
+        if len(found) == count and not killed & set(found) and all(
+                status[0] == program and status[1] not in "ZX"
+                for status in found.values()):
+            return list(found)
+        if time.monotonic() > deadline:
+            odd = {child: status for child, status in found.items()
+                   if status[0] != program or status[1] in "ZX"}
+            sys.exit(f"{len(found)} children instead of {count}, of these "
+                     f"not running: {odd}, killed and there: "
+                     f"{killed & set(found)}")
+        time.sleep(0.01)
+
+
+def kills(pid, program, count, total, seed):
+    """kills PID PROGRAM COUNT TOTAL SEED: PID has COUNT children that run
+    PROGRAM; kills TOTAL of them, some at a time, as chance picks, each time
+    until all are back. Prints how often it has done so."""
+    chance = random.Random(int(seed))
+    left = int(total)
+    rounds = 0
+    alive = all_run(pid, program, int(count), set())
+    while left:
+        some = min(left, chance.randint(1, max(1, int(count) // 5)))
+        victims = chance.sample(alive, some)
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        alive = all_run(pid, program, int(count), set(victims))
+        left -= some
+        rounds += 1
+    print(f"{rounds} times")
+
+
 COMMANDS = {function.__name__: function for function in
             (ports, talk, get, refused, hold, stale, on_terminal, hang_up, stall,
-             events, printed, load)}
+             events, printed, load, kills)}
 
 if __name__ == "__main__":
     try:
