@@ -174,7 +174,7 @@ $(BENCH_GO): $(BENCH)/go/%: tests/bench/%.go
 # is asked of apt when all is there.
 DEPS := pkg-config libinih-dev check python3
 DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
-	mandoc nginx-light redis-server
+	mandoc nginx-light redis-server postgresql
 DEPS_BENCH := golang-go golang-golang-x-sync-dev
 DEPS_BENCH_RUN := s6 runit supervisor tini dumb-init catatonit
 DEPS_MODEL := spin
