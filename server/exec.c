@@ -9,16 +9,11 @@
  * locks only the reaper's and the prober's (prober.c) are taken under it.
  *
  *	busy		from start's first instruction until the server ended
- *	group		the process group that may be signalled, 0: none
+ *	family		the child's process group, and what has left it (family.h)
  *
  * A stop that comes while start spawns finds no group yet: it leaves `told`,
  * and start, which looks at it in the hold of the lock in which it publishes
  * the group, sends the signal. A stop before its start: see turn.h.
- *
- * No stranger is ever signalled. The leader is reaped under the lock, and its
- * id, which is the group's, cannot be given away before. Afterwards the
- * kernel keeps the id for as long as the group has a member; `group` stays set
- * only while a look, 20 ms old at most, has found one.
  *
  * No end is lost. The pidfd is watched last, once all else is in place; a child
  * that has ended already makes it readable at once.
@@ -27,13 +22,22 @@
  * behind nothing but looking again works (it is not our child), so a timerfd
  * is watched in its turn. If this process is the subreaper or PID 1, what was
  * left is our child after all, and is reaped with each look; and then the server
- * ends when what has left the group is gone, too (reaper.h). That is looked for
- * from the group's end on (`gone_ns`), as by then all of it is ours.
+ * ends when what has left the group is gone, too (reaper.h).
  *
  * The deadline is the end of start's context. context_after does not wait for
  * a function that runs, so exec_free waits for `callbacks` to be 0. One that is
  * late finds the context of another run, or none, and looks at it: it kills
- * only what is over its time.
+ * only what is over its time. If the kill signal is not SIGKILL, a context with
+ * a timeout, `grace`, ends when that is to follow; it belongs to the run.
+ *
+ * A stop command is a second child, with a family of its own. `stopper` says how
+ * far it is: whoever finds that it is to be run sets it to COMING in the same hold
+ * of the lock, and runs it without; the loop sees its end. The run does not end
+ * while it is COMING or RUNS, so its context can be used meanwhile. As the child
+ * must be watched before the command may be, start sees to it after that if the
+ * stop came before (`watched`). Whoever sets `stopper` to what the run may end
+ * with has the timer expire, and that look finds what is left; so there is a
+ * timer from the start on if there is a command.
  */
 #include <assert.h>
 #include <errno.h>
@@ -53,10 +57,12 @@
 #include <cratos/exec.h>
 
 #include "errgroup/clock.h"
+#include "server/family.h"
 #include "server/probe.h"
 #include "server/prober.h"
 #include "server/reaper.h"
 #include "server/spawn.h"
+#include "server/stop_command.h"
 #include "server/turn.h"
 
 enum {
@@ -64,8 +70,18 @@ enum {
 	LOOK_MAX_MS = 20,
 	/* What a leader that died has left behind gets as long to stop. */
 	LEFTOVER_MS = 5000,
+	GRACE_MS = 400, /* from another kill signal to SIGKILL */
 	/* Looks after SIGKILL: then only zombies that nobody reaps are left. */
-	LOOKS_AFTER_KILL = 25
+	LOOKS_AFTER_KILL = 25,
+	SIGNAL_SIZE = 16 /* of a name, with the final 0 */
+};
+
+/* How far the stop command of a run is. */
+enum stopper {
+	STOPPER_NONE, /* there is none, or it could not be run */
+	STOPPER_COMING, /* it is being started */
+	STOPPER_RUNS,
+	STOPPER_ENDED /* what it has left behind may be there */
 };
 
 struct exec {
@@ -73,7 +89,9 @@ struct exec {
 	char **argv, **env, *dir, *endpoint;
 	struct prober *prober; /* NULL: nothing is asked of it */
 	struct spawn spawn; /* of these, and of what else the child gets */
-	int stop_signal;
+	char **stop_argv; /* NULL: the stop signal will do */
+	int stop_signal, kill_signal;
+	uint8_t success_statuses[256 / 8], success_signals[_NSIG / 8 + 1];
 	bool may_exit;
 	int out[2]; /* copies for stdout and stderr, maybe one; -1: none */
 	pthread_mutex_t lock;
@@ -82,88 +100,82 @@ struct exec {
 	/* guarded by lock */
 	struct turn turn;
 	bool busy, told;
-	bool late; /* the deadline has passed, SIGKILL was sent */
+	bool asked; /* the stop signal was sent */
+	bool late; /* the deadline has passed, the kill signal was sent */
+	bool lost; /* SIGKILL was */
+	bool watched; /* the child is, by the loop */
 	bool doomed; /* kill was called: the process is about to end */
-	pid_t group;
-	struct reaper_run strays; /* what of the run has left the group */
+	struct family family;
+	enum stopper stopper;
+	struct family stop_family;
 	struct context *ctx; /* of the run, from the spawn to the end */
 	struct context_after *deadline;
+	struct context *grace;
+	struct context_after *grace_over;
 	int callbacks;
 	struct error result;
+	struct error stop_error; /* counts if nothing else is wrong */
+	bool reaped; /* the leader */
 	/* the run's: start's until it watches, the loop's from then on */
-	int look_timer; /* timerfd; as all that is watched, the app's */
+	int look_timer; /* timerfd; as all that is watched, the app's; or -1 */
 	int64_t give_up_ms; /* when what is left over gets SIGKILL */
 	int look_ms, looks_after_kill;
-	bool reaped; /* the leader */
-	int64_t gone_ns; /* when the group was found gone; 0: it is not yet */
+	bool leaderless; /* what is left is waited for */
 };
 
 /* ---- signals, all under the lock ------------------------------------------ */
 
-static int signal_group(struct exec *exec, int signal)
-{
-	if (!exec->group || !kill(-exec->group, signal) || errno == ESRCH)
-		return 0;
-	return error_set(-errno,
-	    "cannot send signal %d to process group %d: %m", signal,
-	    (int)exec->group);
-}
-
 static int ask_to_stop(struct exec *exec)
 {
-	int ret = signal_group(exec, exec->stop_signal);
+	int ret = family_tell(&exec->family, exec->stop_signal);
 
+	exec->asked = true;
 	if (exec->prober)
 		prober_stop(exec->prober);
-	/* One that was stopped (SIGSTOP) could not act on it. */
-	signal_group(exec, SIGCONT);
-	reaper_run_tell(&exec->strays, exec->stop_signal);
 	return ret;
+}
+
+/* The stop command gets SIGKILL in any case. */
+static void kill_with(struct exec *exec, int signal)
+{
+	family_tell(&exec->family, signal);
+	if (exec->stopper != STOPPER_NONE)
+		family_tell(&exec->stop_family, SIGKILL);
+	if (exec->prober)
+		prober_stop(exec->prober);
 }
 
 static void kill_all(struct exec *exec)
 {
-	signal_group(exec, SIGKILL);
-	reaper_run_tell(&exec->strays, SIGKILL);
-	if (exec->prober)
-		prober_stop(exec->prober);
+	exec->lost = true;
+	kill_with(exec, SIGKILL);
 }
 
-static bool has_members(const struct exec *exec)
+/* As far as nothing worse was sent. */
+static void ask_if_in_time(struct exec *exec)
 {
-	siginfo_t info;
-
-	if (!exec->group || (kill(-exec->group, 0) && errno == ESRCH))
-		return false;
-	/* Its members are children of ours only if we are a reaper. */
-	do
-		info.si_pid = 0;
-	while (!waitid(P_PGID, (id_t)exec->group, &info, WEXITED | WNOHANG) &&
-	       info.si_pid);
-	return !kill(-exec->group, 0) || errno == EPERM;
+	if (!exec->late && !exec->lost)
+		ask_to_stop(exec);
 }
 
-/* Once it is gone its id may be another's. */
-static bool has_group(struct exec *exec)
+static bool is_stopper_about(const struct exec *exec)
 {
-	if (exec->group && !has_members(exec)) {
-		exec->group = 0;
-		exec->gone_ns = clock_ns();
-	}
-	return exec->group;
+	return exec->stopper == STOPPER_COMING || exec->stopper == STOPPER_RUNS;
 }
 
-/* Of the group, or away from it. */
-static bool has_processes(struct exec *exec)
+static bool has_stopper_left(struct exec *exec)
 {
-	return has_group(exec) ||
-	       reaper_run_strays(&exec->strays, exec->gone_ns);
+	return exec->stopper == STOPPER_ENDED &&
+	       family_is_left(&exec->stop_family);
 }
 
-/* Also of an attempt at a probe, which was killed already. */
+/*
+ * Also of a stop command that has ended, and of an attempt at a probe: those were
+ * killed already.
+ */
 static bool is_anything_left(struct exec *exec)
 {
-	return has_processes(exec) ||
+	return family_is_left(&exec->family) || has_stopper_left(exec) ||
 	       (exec->prober && prober_is_left(exec->prober));
 }
 
@@ -180,41 +192,100 @@ conclude(struct exec *exec, int code, const char *fmt, ...)
 	va_end(ap);
 }
 
-static bool is_clean(const struct exec *exec, const siginfo_t *end)
+static bool has_bit(const uint8_t *bits, int n)
+{
+	return bits[n / 8] & 1 << n % 8;
+}
+
+/* An exit with status 0, or what counts as one. */
+static bool is_success(const struct exec *exec, const siginfo_t *end)
 {
 	int status = end->si_status;
 
 	if (end->si_code == CLD_EXITED)
-		return !status || status == 128 + exec->stop_signal ||
+		return !status || has_bit(exec->success_statuses, status);
+	return has_bit(exec->success_signals, status);
+}
+
+/* The end of one that was told to stop. */
+static bool is_clean(const struct exec *exec, const siginfo_t *end)
+{
+	int status = end->si_status;
+
+	if (is_success(exec, end))
+		return true;
+	if (end->si_code == CLD_EXITED)
+		return status == 128 + exec->stop_signal ||
 		       status == 128 + SIGTERM;
 	return status == exec->stop_signal || status == SIGTERM;
 }
 
-static void judge(struct exec *exec, const siginfo_t *end)
+/* One that died of its stop signal, if it was sent, did what it should. */
+static bool is_killed_late(const struct exec *exec, const siginfo_t *end)
+{
+	int signal = end->si_code == CLD_EXITED ? 0 : end->si_status;
+
+	return exec->late && signal &&
+	       (signal == SIGKILL || signal == exec->kill_signal) &&
+	       !(exec->asked && signal == exec->stop_signal);
+}
+
+/* "SIGKILL" */
+static const char *signal_text(int signal, char text[static SIGNAL_SIZE])
+{
+	const char *name = sigabbrev_np(signal);
+
+	if (name)
+		snprintf(text, SIGNAL_SIZE, "SIG%s", name);
+	else
+		snprintf(text, SIGNAL_SIZE, "signal %d", signal);
+	return text;
+}
+
+/* "killed by signal 9 (SIGKILL)" */
+static void say_signal(struct exec *exec, const siginfo_t *end)
 {
 	const char *name = sigabbrev_np(end->si_status);
-	bool killed = end->si_code != CLD_EXITED;
+
+	conclude(exec, -ECHILD, "killed by signal %d%s%s%s%s", end->si_status,
+	    name ? " (SIG" : "", name ? name : "", name ? ")" : "",
+	    end->si_code == CLD_DUMPED ? " (core dumped)" : "");
+}
+
+static void judge(struct exec *exec, const siginfo_t *end)
+{
+	char text[SIGNAL_SIZE];
 
 	exec->result.code = 0;
-	if (exec->told && is_clean(exec, end))
+	if (is_killed_late(exec, end))
+		conclude(exec, -ETIMEDOUT, "did not stop in time: killed (%s)",
+		    signal_text(end->si_status, text));
+	else if ((exec->told && is_clean(exec, end)) ||
+		 (exec->may_exit && is_success(exec, end)))
 		return;
-	if (exec->may_exit && !killed && !end->si_status)
-		return;
-	if (exec->late && killed && end->si_status == SIGKILL)
-		conclude(exec, -ETIMEDOUT,
-		    "did not stop in time: killed (SIGKILL)");
-	else if (killed)
-		conclude(exec, -ECHILD, "killed by signal %d%s%s%s%s",
-		    end->si_status, name ? " (SIG" : "", name ? name : "",
-		    name ? ")" : "",
-		    end->si_code == CLD_DUMPED ? " (core dumped)" : "");
-	else if (end->si_status)
+	else if (end->si_code != CLD_EXITED)
+		say_signal(exec, end);
+	else if (!is_success(exec, end))
 		conclude(exec, -ECHILD, "exited with status %d",
 		    end->si_status);
 	else
 		conclude(exec, -ECHILD,
-		    "exited with status 0 without being told to stop: if it "
-		    "goes to the background, have it stay in the foreground");
+		    "exited with status %d without being told to stop: if it "
+		    "goes to the background, have it stay in the foreground",
+		    end->si_status);
+}
+
+/* Of the stop command. */
+static void __attribute__((format(printf, 3, 4)))
+complain(struct exec *exec, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	exec->stop_error.code = code;
+	va_start(ap, fmt);
+	vsnprintf(exec->stop_error.text, sizeof(exec->stop_error.text), fmt,
+	    ap);
+	va_end(ap);
 }
 
 /* ---- a run's end ----------------------------------------------------------- */
@@ -225,41 +296,91 @@ static void call_back_over(struct exec *exec)
 	pthread_cond_broadcast(&exec->called_back);
 }
 
+/* Gives up a function of context_after's, which may run all the same. */
+static void give_up(struct exec *exec, struct context_after *after)
+{
+	if (!context_after_stop(&after))
+		return;
+	pthread_mutex_lock(&exec->lock);
+	call_back_over(exec);
+	pthread_mutex_unlock(&exec->lock);
+}
+
 /* The start of a new run is possible from here on. Returns the run's result. */
 static int end_run(struct exec *exec)
 {
-	struct context_after *deadline;
+	struct context_after *deadline, *grace_over;
+	struct context *grace;
 	struct error result;
 
 	if (exec->prober)
 		prober_end(exec->prober);
 	pthread_mutex_lock(&exec->lock);
-	result = exec->result;
+	assert(!is_stopper_about(exec));
+	result = exec->result.code ? exec->result : exec->stop_error;
 	deadline = exec->deadline;
-	exec->deadline = NULL;
-	exec->ctx = NULL;
-	exec->group = 0;
-	reaper_run_end(&exec->strays);
-	exec->busy = false;
+	grace_over = exec->grace_over;
+	grace = exec->grace;
+	exec->deadline = exec->grace_over = NULL;
+	exec->grace = exec->ctx = NULL;
+	exec->family.group = exec->stop_family.group = 0;
+	reaper_run_end(&exec->family.strays);
+	reaper_run_end(&exec->stop_family.strays);
+	exec->stopper = STOPPER_NONE;
+	exec->busy = exec->watched = false;
 	pthread_mutex_unlock(&exec->lock);
-	if (context_after_stop(&deadline)) {
-		pthread_mutex_lock(&exec->lock);
-		call_back_over(exec);
-		pthread_mutex_unlock(&exec->lock);
-	}
+	give_up(exec, deadline);
+	give_up(exec, grace_over);
+	context_free(&grace);
 	return result.code ? error_set(result.code, "%s", result.text) : 0;
 }
 
 /* Under the lock: the leader has gone, others have not in time. */
-static void kill_leftovers(struct exec *exec)
+static void conclude_leftovers(struct exec *exec, int signal)
 {
-	bool are_its = has_processes(exec);
+	char text[SIGNAL_SIZE];
 
-	kill_all(exec);
-	if (are_its && !exec->result.code)
+	if (!exec->result.code)
 		conclude(exec, -ETIMEDOUT,
 		    "processes that it started did not stop in time: killed "
-		    "(SIGKILL)");
+		    "(%s)",
+		    signal_text(signal, text));
+}
+
+/* Under the lock: time is over for all that there is. */
+static void kill_late(struct exec *exec, int signal)
+{
+	bool are_its = exec->reaped && family_is_left(&exec->family);
+
+	if (signal == SIGKILL)
+		kill_all(exec);
+	else
+		kill_with(exec, signal);
+	if (are_its)
+		conclude_leftovers(exec, signal);
+}
+
+static void out_of_grace(void *arg)
+{
+	struct exec *exec = arg;
+
+	pthread_mutex_lock(&exec->lock);
+	if (exec->grace && context_err(exec->grace))
+		kill_late(exec, SIGKILL);
+	call_back_over(exec);
+	pthread_mutex_unlock(&exec->lock);
+}
+
+/* Under the lock: SIGKILL follows, now if not later. */
+static void begin_grace(struct exec *exec)
+{
+	exec->grace = context_with_timeout(NULL, GRACE_MS);
+	exec->grace_over =
+	    exec->grace ? context_after(exec->grace, out_of_grace, exec) : NULL;
+	if (exec->grace_over)
+		exec->callbacks++;
+	else
+		kill_late(exec, SIGKILL);
 }
 
 static void out_of_time(void *arg)
@@ -269,10 +390,9 @@ static void out_of_time(void *arg)
 	pthread_mutex_lock(&exec->lock);
 	if (exec->ctx && context_err(exec->ctx)) {
 		exec->late = true;
-		if (exec->reaped && is_anything_left(exec))
-			kill_leftovers(exec);
-		else
-			kill_all(exec);
+		kill_late(exec, exec->kill_signal);
+		if (exec->kill_signal != SIGKILL)
+			begin_grace(exec);
 	}
 	call_back_over(exec);
 	pthread_mutex_unlock(&exec->lock);
@@ -280,59 +400,76 @@ static void out_of_time(void *arg)
 
 /* ---- on the loop ----------------------------------------------------------- */
 
-static void look_later(struct exec *exec)
+static void look_in(const struct exec *exec, int64_t ms)
 {
-	struct itimerspec in = {
-	    .it_value.tv_nsec = exec->look_ms * (long)NS_PER_MS};
+	struct itimerspec in = {.it_value = clock_timespec_ms(ms)};
 
 	timerfd_settime(exec->look_timer, 0, &in, NULL);
+}
+
+static void look_later(struct exec *exec)
+{
+	look_in(exec, exec->look_ms);
 	exec->look_ms *= 2;
 	if (exec->look_ms > LOOK_MAX_MS)
 		exec->look_ms = LOOK_MAX_MS;
 }
 
-/* Under the lock: whether there is anything left to wait for. */
+/* Under the lock, after the leader: whether there is anything to look at again. */
 static bool is_left(struct exec *exec)
 {
-	bool over = exec->late || clock_ms() >= exec->give_up_ms;
+	bool over = exec->lost || clock_ms() >= exec->give_up_ms;
 
 	if (!is_anything_left(exec))
 		return false;
+	/* A command that has stopped the child need not have stopped all. */
+	if (!exec->asked && !is_stopper_about(exec))
+		ask_if_in_time(exec);
 	if (!over)
 		return true;
-	kill_leftovers(exec);
+	kill_late(exec, SIGKILL);
 	return exec->looks_after_kill++ < LOOKS_AFTER_KILL;
 }
 
-static int look_at_group(int fd, void *arg)
+static int look_at_families(int fd, void *arg)
 {
 	struct exec *exec = arg;
-	bool left;
+	bool left, over;
 
 	(void)fd; /* settime makes it unreadable again */
 	pthread_mutex_lock(&exec->lock);
-	left = is_left(exec);
+	left = exec->leaderless ? is_left(exec) : has_stopper_left(exec);
+	over = exec->leaderless && !left && !is_stopper_about(exec);
 	pthread_mutex_unlock(&exec->lock);
-	if (!left)
+	if (over)
 		return end_run(exec);
-	look_later(exec);
+	if (left)
+		look_later(exec);
 	return SERVER_WATCH_ON;
 }
 
-/* The leader is gone, others of its group are not. */
-static int watch_group(struct exec *exec)
+static int make_look_timer(struct exec *exec, struct context *ctx)
 {
 	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	int ret =
+	    fd < 0 ? -errno : server_watch(ctx, fd, look_at_families, exec);
 
-	if (fd < 0 || server_watch(exec->ctx, fd, look_at_group, exec)) {
-		if (fd >= 0)
-			close(fd);
+	if (!ret)
+		exec->look_timer = fd;
+	else if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* The leader is gone, not all else is. */
+static int watch_families(struct exec *exec)
+{
+	if (exec->look_timer < 0 && make_look_timer(exec, exec->ctx)) {
 		pthread_mutex_lock(&exec->lock);
 		kill_all(exec);
 		pthread_mutex_unlock(&exec->lock);
 		return end_run(exec);
 	}
-	exec->look_timer = fd;
 	exec->look_ms = LOOK_MIN_MS;
 	exec->looks_after_kill = 0;
 	look_later(exec);
@@ -370,21 +507,22 @@ static int leader_ended(int fd, void *arg)
 	 * Strays are looked for in the next round of the loop: one look is for
 	 * all that have ended in this one.
 	 */
-	if (!exec->reaped ||
-	    (!was_reaped && !has_group(exec) && reaper_is_on())) {
+	if (!exec->reaped || (!was_reaped && !family_has_group(&exec->family) &&
+				 reaper_is_on())) {
 		pthread_mutex_unlock(&exec->lock);
 		return SERVER_WATCH_ON;
 	}
 	exec->give_up_ms = INT64_MAX;
 	if (exec->prober)
 		prober_stop(exec->prober);
-	left = is_anything_left(exec);
+	exec->leaderless = true;
+	left = is_anything_left(exec) || is_stopper_about(exec);
 	if (left && !exec->told) {
 		exec->give_up_ms = clock_deadline_ms(LEFTOVER_MS);
 		ask_to_stop(exec);
 	}
 	pthread_mutex_unlock(&exec->lock);
-	return left ? watch_group(exec) : end_run(exec);
+	return left ? watch_families(exec) : end_run(exec);
 }
 
 /* What the probes have to say, which is told without the lock. */
@@ -413,7 +551,168 @@ static int look_at_probes(int fd, void *arg)
 	return SERVER_WATCH_ON;
 }
 
+/* ---- the stop command ------------------------------------------------------- */
+
+/*
+ * Under the lock: false if it has not ended. What it leaves behind goes with it.
+ * Where its status is lost, end->si_pid is 0, and its id may be another's.
+ */
+static bool reap_stopper(struct exec *exec, int fd, siginfo_t *end)
+{
+	*end = (siginfo_t){0};
+	if (waitid(P_PIDFD, (id_t)fd, end, WEXITED | WNOHANG | WNOWAIT))
+		exec->stop_family.group = 0;
+	else if (!end->si_pid)
+		return false;
+	family_tell(&exec->stop_family, SIGKILL);
+	if (end->si_pid)
+		waitid(P_PIDFD, (id_t)fd, end, WEXITED | WNOHANG);
+	return true;
+}
+
+/* Under the lock: a command that fails has not stopped what still runs. */
+static void judge_stopper(struct exec *exec, const siginfo_t *end)
+{
+	bool exited = end->si_code == CLD_EXITED;
+
+	if (!end->si_pid || (exited && !end->si_status))
+		return;
+	if (exec->late || exec->doomed) {
+		complain(exec, -ETIMEDOUT,
+		    "stop_exec: did not end in time: killed (SIGKILL)");
+		return;
+	}
+	if (exec->reaped)
+		return;
+	complain(exec, -ECHILD, "stop_exec: %s %d",
+	    exited ? "exited with status" : "killed by signal", end->si_status);
+	ask_to_stop(exec);
+}
+
+static int stopper_ended(int fd, void *arg)
+{
+	struct exec *exec = arg;
+	siginfo_t end;
+	bool ended;
+
+	pthread_mutex_lock(&exec->lock);
+	ended = reap_stopper(exec, fd, &end);
+	if (ended) {
+		judge_stopper(exec, &end);
+		exec->stopper = STOPPER_ENDED;
+	}
+	pthread_mutex_unlock(&exec->lock);
+	if (!ended)
+		return SERVER_WATCH_ON;
+	exec->look_ms = LOOK_MIN_MS;
+	look_later(exec);
+	return SERVER_WATCH_OFF;
+}
+
+/* It could not be watched, and has to go. */
+static void undo_stopper(struct exec *exec, pid_t pid)
+{
+	pthread_mutex_lock(&exec->lock);
+	family_tell(&exec->stop_family, SIGKILL);
+	exec->stop_family.group = 0;
+	pthread_mutex_unlock(&exec->lock);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+}
+
+static int watch_stopper(struct exec *exec, struct context *ctx, pid_t pid)
+{
+	int fd = pidfd_open(pid, 0);
+	int ret = fd < 0 ? -errno : 0;
+
+	pthread_mutex_lock(&exec->lock);
+	exec->stop_family.group = pid;
+	exec->stopper = STOPPER_RUNS;
+	if (exec->late || exec->doomed)
+		family_tell(&exec->stop_family, SIGKILL);
+	pthread_mutex_unlock(&exec->lock);
+	if (!ret)
+		ret = server_watch(ctx, fd, stopper_ended, exec);
+	if (!ret)
+		return 0;
+	if (fd >= 0)
+		close(fd);
+	undo_stopper(exec, pid);
+	errno = -ret;
+	return error_set(ret, "stop_exec: cannot watch the process: %m");
+}
+
+static int start_stopper(struct exec *exec, struct context *ctx, pid_t main_pid)
+{
+	struct reaper_run *strays = &exec->stop_family.strays;
+	char mark[REAPER_MARK_SIZE];
+	pid_t pid;
+	int ret;
+
+	reaper_run_begin(strays, mark);
+	ret = stop_command_start(&exec->spawn, exec->stop_argv, main_pid, mark,
+	    &pid);
+	reaper_run_spawned(strays, ret ? 0 : pid);
+	if (!ret)
+		ret = watch_stopper(exec, ctx, pid);
+	return ret;
+}
+
+/* Once the child is watched, and `stopper` is COMING. */
+static void run_stop_command(struct exec *exec)
+{
+	struct context *ctx;
+	pid_t main_pid;
+	int ret = 0;
+
+	pthread_mutex_lock(&exec->lock);
+	main_pid = exec_pid(exec);
+	ctx = exec->ctx;
+	pthread_mutex_unlock(&exec->lock);
+	if (main_pid)
+		ret = start_stopper(exec, ctx, main_pid);
+	if (main_pid && !ret)
+		return;
+	pthread_mutex_lock(&exec->lock);
+	if (ret) {
+		complain(exec, ret, "%s", error_of(ret).text);
+		ask_if_in_time(exec);
+	}
+	exec->stopper = STOPPER_NONE;
+	look_in(exec, LOOK_MIN_MS);
+	pthread_mutex_unlock(&exec->lock);
+}
+
+/*
+ * Under the lock: tells the child to stop. True if a command is to do that, and
+ * the caller to run it, without the lock.
+ */
+static bool tell(struct exec *exec, int *ret)
+{
+	*ret = 0;
+	if (!exec->stop_argv || exec->reaped) {
+		*ret = ask_to_stop(exec);
+		return false;
+	}
+	if (exec->prober)
+		prober_stop(exec->prober);
+	if (!exec->watched)
+		return false;
+	exec->stopper = STOPPER_COMING;
+	return true;
+}
+
 /* ---- start and stop -------------------------------------------------------- */
+
+/* Under the lock: nothing of the run before is known any more. */
+static void begin_afresh(struct exec *exec)
+{
+	exec->told = exec->asked = exec->late = exec->lost = false;
+	exec->reaped = exec->leaderless = false;
+	exec->family.gone_ns = exec->stop_family.gone_ns = 0;
+	exec->result.code = exec->stop_error.code = 0;
+	exec->look_timer = -1;
+}
 
 /* 1 if there is a run to begin, 0 if it was stopped, or killed, already. */
 static int begin_run(struct exec *exec, char mark[static REAPER_MARK_SIZE])
@@ -424,11 +723,9 @@ static int begin_run(struct exec *exec, char mark[static REAPER_MARK_SIZE])
 	if (!exec->busy) {
 		exec->busy = turn_start(&exec->turn) && !exec->doomed;
 		ret = exec->busy;
-		exec->told = exec->late = exec->reaped = false;
-		exec->gone_ns = 0;
-		exec->result.code = 0;
+		begin_afresh(exec);
 		if (exec->busy)
-			reaper_run_begin(&exec->strays, mark);
+			reaper_run_begin(&exec->family.strays, mark);
 	}
 	pthread_mutex_unlock(&exec->lock);
 	return ret < 0 ? error_set(ret, "runs already") : ret;
@@ -449,14 +746,28 @@ static int spawn_child(struct exec *exec, const char *mark, pid_t *pid)
 static void publish(struct exec *exec, struct context *ctx, pid_t pid)
 {
 	pthread_mutex_lock(&exec->lock);
-	exec->group = pid;
+	exec->family.group = pid;
 	exec->ctx = ctx;
 	atomic_store(&exec->pid, pid);
-	if (exec->told)
+	if (exec->told && !exec->stop_argv)
 		ask_to_stop(exec);
 	if (exec->doomed)
 		kill_all(exec);
 	pthread_mutex_unlock(&exec->lock);
+}
+
+/* A stop that came before may have its command now. */
+static void be_watched(struct exec *exec)
+{
+	bool command;
+	int ret;
+
+	pthread_mutex_lock(&exec->lock);
+	exec->watched = exec->busy;
+	command = exec->busy && exec->told && tell(exec, &ret);
+	pthread_mutex_unlock(&exec->lock);
+	if (command)
+		run_stop_command(exec);
 }
 
 static int set_deadline(struct exec *exec, struct context *ctx)
@@ -485,6 +796,8 @@ static int watch_leader(struct exec *exec, struct context *ctx, pid_t pid)
 
 	if (!ret && !prober_decides(exec->prober))
 		server_ready(ctx);
+	if (!ret && exec->stop_argv)
+		ret = make_look_timer(exec, ctx);
 	if (!ret && exec->prober)
 		ret =
 		    prober_watch(exec->prober, ctx, pid, look_at_probes, exec);
@@ -528,28 +841,35 @@ static int start(struct context *ctx, void *arg)
 	if (ret <= 0)
 		return ret;
 	ret = spawn_child(exec, mark, &pid);
-	reaper_run_spawned(&exec->strays, ret ? 0 : pid);
+	reaper_run_spawned(&exec->family.strays, ret ? 0 : pid);
 	if (ret) {
 		end_run(exec);
 		return ret;
 	}
 	publish(exec, ctx, pid);
 	ret = watch_leader(exec, ctx, pid);
-	return ret ? undo_spawn(exec, pid, ret) : 0;
+	if (ret)
+		return undo_spawn(exec, pid, ret);
+	if (exec->stop_argv)
+		be_watched(exec);
+	return 0;
 }
 
 static int stop(struct context *ctx, void *arg)
 {
 	struct exec *exec = arg;
+	bool command = false;
 	int ret = 0;
 
 	(void)ctx; /* the app waits for the end */
 	pthread_mutex_lock(&exec->lock);
 	if (turn_stop(&exec->turn) && exec->busy) {
 		exec->told = true;
-		ret = ask_to_stop(exec);
+		command = tell(exec, &ret);
 	}
 	pthread_mutex_unlock(&exec->lock);
+	if (command)
+		run_stop_command(exec);
 	return ret;
 }
 
@@ -579,6 +899,8 @@ int exec_check(const struct exec *exec)
 {
 	int ret = spawn_check(&exec->spawn);
 
+	if (!ret && exec->stop_argv)
+		ret = stop_command_check(&exec->spawn, exec->stop_argv);
 	return ret || !exec->prober ? ret : prober_check(exec->prober);
 }
 
@@ -614,8 +936,8 @@ int exec_signal(struct exec *exec, int signal)
 	int ret = -ESRCH;
 
 	pthread_mutex_lock(&exec->lock);
-	if (exec->group)
-		ret = kill(-exec->group, signal) ? -errno : 0;
+	if (exec->family.group)
+		ret = kill(-exec->family.group, signal) ? -errno : 0;
 	pthread_mutex_unlock(&exec->lock);
 	return ret;
 }
@@ -732,9 +1054,58 @@ static void destroy(struct exec *exec)
 	spawn_fini(&exec->spawn);
 	free_list(exec->env);
 	free(exec->argv);
+	free(exec->stop_argv);
 	free(exec->dir);
 	free(exec->endpoint);
 	free(exec);
+}
+
+/* The numbers of a list, from 1 to most, as bits. */
+static int copy_bits(uint8_t *bits, const int *list, int most, const char *what)
+{
+	for (; list && *list; list++) {
+		if (*list < 0 || *list > most)
+			return error_set(-EINVAL, "no %s: %d", what, *list);
+		bits[*list / 8] |= (uint8_t)(1 << *list % 8);
+	}
+	return 0;
+}
+
+static int copy_signal(int *copy, int signal, int fallback)
+{
+	if (signal < 0 || signal > SIGRTMAX)
+		return error_set(-EINVAL, "no signal: %d", signal);
+	*copy = signal ? signal : fallback;
+	return 0;
+}
+
+/* The same as of copy_options, of how the child ends. */
+static int copy_end(struct exec *exec, const struct exec_options *options)
+{
+	int ret =
+	    copy_signal(&exec->stop_signal, options->stop_signal, SIGTERM);
+
+	if (!ret)
+		ret = copy_signal(&exec->kill_signal, options->kill_signal,
+		    SIGKILL);
+	if (!ret)
+		ret = copy_bits(exec->success_statuses,
+		    options->success_statuses, 255, "exit status");
+	if (!ret)
+		ret = copy_bits(exec->success_signals, options->success_signals,
+		    SIGRTMAX, "signal");
+	exec->may_exit = options->may_exit;
+	if (ret || !options->stop_command)
+		return ret;
+	exec->stop_argv = exec_split(options->stop_command, NULL);
+	if (!exec->stop_argv && errno != EINVAL)
+		return -ENOMEM;
+	if (!exec->stop_argv)
+		return error_set(-EINVAL, "stop_exec: %s",
+		    error_of(-EINVAL).text);
+	if (!exec->stop_argv[0][0])
+		return error_set(-EINVAL, "stop_exec: empty command");
+	return 0;
 }
 
 /* Returns 0 or a negative errno, -EINVAL with words. */
@@ -748,12 +1119,9 @@ static int copy_options(struct exec *exec, const struct exec_options *options)
 		return -errno;
 	if (!exec->argv[0][0])
 		return error_set(-EINVAL, "empty command");
-	if (options->stop_signal < 0 || options->stop_signal > SIGRTMAX)
-		return error_set(-EINVAL, "no signal: %d",
-		    options->stop_signal);
-	exec->stop_signal =
-	    options->stop_signal ? options->stop_signal : SIGTERM;
-	exec->may_exit = options->may_exit;
+	ret = copy_end(exec, options);
+	if (ret)
+		return ret;
 	if (options->env) {
 		exec->env = copy_env(options->env);
 		if (!exec->env)

@@ -40,6 +40,20 @@ struct exec_options { /* zero is the default everywhere */
 	 */
 	const char *const *env;
 	int stop_signal; /* 0: SIGTERM */
+	/*
+	 * A command, as above, that is run instead of the stop signal, with
+	 * MAINPID, what exec_pid says, in its environment, and else as the child
+	 * is, but for its stdin, /dev/null. If it fails while the child runs, the
+	 * child gets the stop signal after all, and that is an error of the
+	 * server. It is not run for a child that ends without being told to, and
+	 * never outlives the process. NULL: none.
+	 */
+	const char *stop_command;
+	/*
+	 * What is sent at the deadline; 0: SIGKILL. After another one SIGKILL
+	 * follows 0.4 s later.
+	 */
+	int kill_signal;
 	const char *endpoint; /* URL to report; NULL: none */
 	/*
 	 * An exit with status 0 without being told to stop is a return of 0,
@@ -47,6 +61,13 @@ struct exec_options { /* zero is the default everywhere */
 	 * and restart to say.
 	 */
 	bool may_exit;
+	/*
+	 * What counts as an exit with status 0: statuses beside 0, and signals
+	 * that the child dies of. Both end with 0; NULL: none. A child that was
+	 * killed at the deadline has failed all the same, and so has one whose
+	 * health has.
+	 */
+	const int *success_statuses, *success_signals;
 	/*
 	 * Descriptors that become the child's stdout and stderr, above 2, and
 	 * may be one and the same; 0: the parent's own. They are duplicated:
@@ -156,14 +177,17 @@ void exec_free(struct exec **exec);
  * told to is an error of the server, in words (-ECHILD), unless it may; what
  * is left of its process group gets the stop signal, and SIGKILL 5 s later.
  *
- * Its stop sends the stop signal to the process group; the server has ended
- * when all of the group are gone. If the process is a reaper
+ * Its stop sends the stop signal to the process group, or runs the stop command;
+ * the server has ended when all of the group are gone, and so is the command with
+ * what it has started. If the process is a reaper
  * (app_options.reaper), "the group" here is all that the child has started, in
  * whatever group: who has lost its parent is told by itself, others are left to
  * the parent that they have. CRATOS_RUN in its environment says what belongs to
  * the child; of what has taken that away, or hides it, only the app's end is the
- * end. What is left when the time to stop is over
- * gets SIGKILL and up to 0.5 s to be gone, and the result is -ETIMEDOUT. After
+ * end. What a command that has ended leaves of the child without its leader gets
+ * the stop signal, what it leaves of its own gets SIGKILL. What is left when the
+ * time to stop is over gets the kill signal, SIGKILL, and up to 0.5 s to be gone,
+ * and the result is -ETIMEDOUT. After
  * a stop, exit status 0, 128 plus the stop signal or SIGTERM, or death by one of
  * the two is a clean end, anything else an error. It can be started again as
  * often as one likes.

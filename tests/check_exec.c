@@ -266,6 +266,18 @@ START_TEST(options_that_make_no_sense_are_refused_at_once)
 			    .stop_signal = 1000},
 	    "no signal: 1000");
 	assert_not_made(&(struct exec_options){.command = "a",
+			    .kill_signal = -1},
+	    "no signal: -1");
+	assert_not_made(&(struct exec_options){.command = "a",
+			    .stop_command = "b 'c"},
+	    "stop_exec: unclosed quote in: b 'c");
+	assert_not_made(&(struct exec_options){.command = "a",
+			    .success_statuses = (const int[]){256, 0}},
+	    "no exit status: 256");
+	assert_not_made(&(struct exec_options){.command = "a",
+			    .success_signals = (const int[]){99, 0}},
+	    "no signal: 99");
+	assert_not_made(&(struct exec_options){.command = "a",
 			    .limits = &no_limit,
 			    .limit_count = 1},
 	    "no limit: 99");
@@ -323,6 +335,7 @@ START_TEST(a_lack_of_memory_is_an_error_and_leaves_nothing)
 	struct exec_options options = {.command = "sleep 1000",
 	    .dir = "/",
 	    .env = env,
+	    .stop_command = "true",
 	    .user = "root",
 	    .group = "root",
 	    .env_file = "env",
@@ -977,6 +990,216 @@ START_TEST(a_deadline_at_any_moment_of_a_run_leaves_no_child)
 }
 END_TEST
 
+/* ---- other ways to tell it ---- */
+
+static void run_stopped_by(const char *script, const char *command)
+{
+	run(&(struct exec_options){.command = script,
+	    .shell = true,
+	    .stop_command = command});
+	ck_assert_str_eq(next_word(), "up");
+	fake_host_until_ready(&host);
+}
+
+START_TEST(a_stop_command_stops_instead_of_the_signal)
+{
+	char pid[16];
+
+	run_stopped_by("trap '' TERM; " TRAP("USR1", "exit 0"),
+	    "sh -c 'echo $MAINPID >$PLACE/word; kill -USR1 $MAINPID'");
+	snprintf(pid, sizeof(pid), "%d", (int)exec_pid(child));
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_str_eq(next_word(), pid);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(0, NULL);
+	clear();
+}
+END_TEST
+
+START_TEST(a_stop_command_that_fails_leaves_it_to_the_signal)
+{
+	run_stopped_by(TRAP("TERM", "exit 0"), "sh -c 'exit 3'");
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(-ECHILD, "stop_exec: exited with status 3");
+	clear();
+	run_stopped_by(TRAP("TERM", "exit 0"), "sh -c 'kill -USR1 $$'");
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(-ECHILD, "stop_exec: killed by signal 10");
+	clear();
+	run_stopped_by(TRAP("TERM", "exit 0"), "no-such-command");
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(-ENOENT,
+	    "stop_exec: command no-such-command: not found in PATH");
+	clear();
+}
+END_TEST
+
+/* As one does that loses its connection to what it has stopped. */
+START_TEST(a_stop_command_that_fails_after_the_end_has_not_failed)
+{
+	run_stopped_by(TRAP("TERM", "exit 0"),
+	    "sh -c 'kill -TERM $MAINPID; while kill -0 $MAINPID; do "
+	    "sleep 0.02; done 2>/dev/null; exit 1'");
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(0, NULL);
+	clear();
+}
+END_TEST
+
+START_TEST(the_server_has_ended_when_its_stop_command_has)
+{
+	ck_assert_int_eq(mkfifo(in_place("go"), 0600), 0);
+	run_stopped_by(TRAP("TERM", "exit 0"),
+	    "sh -c 'kill -TERM $MAINPID; echo $$ >$PLACE/word; "
+	    "read line <$PLACE/go'");
+	fake_host_stop(&host, LONG_MS);
+	fake_host_drive(&host, is_reaped);
+	ck_assert_int_gt(atoi(next_word()), 0);
+	ck_assert(!host.ended);
+	write_file(in_place("go"), "go\n", 0600);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(0, NULL);
+	clear();
+}
+END_TEST
+
+START_TEST(a_stop_command_is_killed_at_the_deadline_with_all_of_it)
+{
+	pid_t group;
+
+	run_stopped_by("trap '' TERM; echo up >$PLACE/word; " FOREVER,
+	    "sh -c 'sleep 1000 & echo $$ >$PLACE/word; wait'");
+	fake_host_stop(&host, LONG_MS);
+	group = atoi(next_word());
+	fake_host_cancel(&host);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(-ETIMEDOUT, "did not stop in time: killed (SIGKILL)");
+	ck_assert(event_poll(is_group_gone, &group));
+	clear();
+	/* Also one that has done what it had to. */
+	run_stopped_by(TRAP("TERM", "exit 0"),
+	    "sh -c 'kill -TERM $MAINPID; sleep 1000 & echo $$ >$PLACE/word; "
+	    "wait'");
+	fake_host_stop(&host, LONG_MS);
+	group = atoi(next_word());
+	fake_host_drive(&host, is_reaped);
+	fake_host_cancel(&host);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(-ETIMEDOUT,
+	    "stop_exec: did not end in time: killed (SIGKILL)");
+	ck_assert(event_poll(is_group_gone, &group));
+	clear();
+}
+END_TEST
+
+START_TEST(a_stop_command_at_any_moment_of_a_run_leaves_nothing)
+{
+	make(&(struct exec_options){.command = "sleep 1000",
+	    .stop_command = "sh -c 'kill -TERM $MAINPID'"});
+	for (int i = 0; i < scale(100); i++) {
+		fake_host_start(&host);
+		if (i % 3 == 1)
+			fake_host_until_ready(&host);
+		fake_host_stop(&host, LONG_MS);
+		if (i % 7 == 3)
+			fake_host_cancel(&host);
+		ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+		if (i % 7 != 3)
+			assert_end(0, NULL);
+	}
+	clear();
+}
+END_TEST
+
+START_TEST(kill_ends_a_stop_command_too)
+{
+	pid_t group;
+
+	run_stopped_by("trap '' TERM; echo up >$PLACE/word; " FOREVER,
+	    "sh -c 'echo $$ >$PLACE/word; exec sleep 1000'");
+	fake_host_stop(&host, LONG_MS);
+	group = atoi(next_word());
+	host.server.kill(host.server.arg);
+	fake_host_until_stopped(&host);
+	ck_assert(is_group_gone(&group));
+	clear();
+}
+END_TEST
+
+START_TEST(another_signal_may_be_sent_at_the_deadline)
+{
+	run(&(struct exec_options){.command = TRAP("TERM", ":"),
+	    .shell = true,
+	    .kill_signal = SIGABRT});
+	ck_assert_str_eq(next_word(), "up");
+	fake_host_stop(&host, LONG_MS);
+	fake_host_cancel(&host);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(-ETIMEDOUT, "did not stop in time: killed (SIGABRT)");
+	clear();
+}
+END_TEST
+
+START_TEST(sigkill_follows_whatever_is_sent_at_the_deadline)
+{
+	run(&(struct exec_options){
+	    .command = "trap '' TERM; trap 'echo late >$PLACE/word' INT; "
+		       "echo up >$PLACE/word; " FOREVER,
+	    .shell = true,
+	    .kill_signal = SIGINT});
+	ck_assert_str_eq(next_word(), "up");
+	fake_host_stop(&host, LONG_MS);
+	fake_host_cancel(&host);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	ck_assert_str_eq(next_word(), "late");
+	assert_end(-ETIMEDOUT, "did not stop in time: killed (SIGKILL)");
+	clear();
+}
+END_TEST
+
+static void assert_success(const char *script, bool may_exit, int code,
+    const char *text)
+{
+	const int statuses[] = {3, 255, 0}, signals[] = {SIGUSR1, 0};
+
+	run(&(struct exec_options){.command = script,
+	    .shell = true,
+	    .may_exit = may_exit,
+	    .success_statuses = statuses,
+	    .success_signals = signals});
+	if (text && !strcmp(text, "stop")) {
+		ck_assert_str_eq(next_word(), "up");
+		fake_host_stop(&host, LONG_MS);
+		ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+		text = NULL;
+	}
+	assert_end(code, text);
+	clear();
+}
+
+START_TEST(statuses_and_signals_can_be_as_good_as_status_0)
+{
+	assert_success("exit 3", true, 0, NULL);
+	assert_success("exit 255", true, 0, NULL);
+	assert_success("exit 0", true, 0, NULL);
+	assert_success("kill -USR1 $$", true, 0, NULL);
+	assert_success("exit 4", true, -ECHILD, "exited with status 4");
+	assert_success("kill -USR2 $$", true, -ECHILD,
+	    "killed by signal 12 (SIGUSR2)");
+	assert_success("exit 3", false, -ECHILD,
+	    "exited with status 3 without being told to stop: if it goes to "
+	    "the background, have it stay in the foreground");
+	assert_success("kill -USR1 $$", false, -ECHILD,
+	    "killed by signal 10 (SIGUSR1)");
+	assert_success(TRAP("TERM", "exit 3"), false, 0, "stop");
+	assert_success(TRAP("TERM", "kill -USR1 $$"), false, 0, "stop");
+}
+END_TEST
+
 START_TEST(a_server_can_be_started_again_after_its_end)
 {
 	make(&(struct exec_options){.command = "sleep 1000"});
@@ -1216,6 +1439,16 @@ static void add_children(Suite *suite)
 	    the_server_has_ended_when_all_of_its_group_have,
 	    a_stop_that_overtakes_start_keeps_it_from_starting,
 	    a_stop_at_any_moment_of_start_leaves_no_child);
+	ADD(suite, "stop command", a_stop_command_stops_instead_of_the_signal,
+	    a_stop_command_that_fails_leaves_it_to_the_signal,
+	    a_stop_command_that_fails_after_the_end_has_not_failed,
+	    the_server_has_ended_when_its_stop_command_has,
+	    a_stop_command_is_killed_at_the_deadline_with_all_of_it,
+	    a_stop_command_at_any_moment_of_a_run_leaves_nothing,
+	    kill_ends_a_stop_command_too);
+	ADD(suite, "kill signal", another_signal_may_be_sent_at_the_deadline,
+	    sigkill_follows_whatever_is_sent_at_the_deadline);
+	ADD(suite, "success", statuses_and_signals_can_be_as_good_as_status_0);
 	ADD(suite, "deadline",
 	    a_child_that_does_not_stop_is_killed_at_the_deadline,
 	    what_a_child_leaves_in_its_group_is_killed_at_the_deadline,

@@ -274,6 +274,19 @@ static int open_output(struct appfile_server *server, size_t i, int *fd)
 	return *fd < 0 ? error_set(-errno, "/dev/null: %m") : 0;
 }
 
+/* An error of the library's about the i-th section, of the key at fault. */
+static int refuse_error(struct appfile *file, size_t i, const struct error *err)
+{
+	const struct server_keys *keys = config_at(file->config, "server:", i);
+	const char *text = err->text, *key = childkeys_at_fault(&text);
+
+	if (!key)
+		key = keys->dir && access(keys->dir, X_OK) ? "dir"
+		      : keys->exec			   ? "exec"
+							   : "shell";
+	return refuse(file, i, key, text);
+}
+
 static int make_exec(struct appfile *file, struct appfile_server *server,
     size_t i, int output_fd)
 {
@@ -281,7 +294,6 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 	struct exec_options options = {.command = appfile_command(server),
 	    .shell = keys->shell != NULL,
 	    .dir = keys->dir,
-	    .stop_signal = keys_stop_signal(keys),
 	    .endpoint = keys->endpoint,
 	    .ready = keys->ready,
 	    .ready_interval_ms = keys->ready_interval_ms,
@@ -294,23 +306,24 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 			keys->restart == SERVER_RESTART_ALWAYS,
 	    .stdout_fd = output_fd,
 	    .stderr_fd = output_fd};
-	struct exec_limit *limits;
+	struct childkeys own = {0};
 	struct exec *exec = NULL;
+	struct error err;
 	const char **env = instances_env(server);
-	int ret = childkeys_set(file, i, &options, &limits);
+	int ret = childkeys_set(file, i, &options, &own);
 
 	options.env = env;
 	if (!env)
 		ret = refuse(file, i, NULL, "out of memory");
-	if (!ret)
+	if (!ret) {
 		exec = exec_new(&options);
-	free(limits);
+		err = error_of(-errno);
+		ret = exec ? 0 : refuse_error(file, i, &err);
+	}
+	childkeys_fini(&own);
 	free(env);
 	if (ret)
 		return ret;
-	if (!exec)
-		return refuse(file, i, keys->exec ? "exec" : "shell",
-		    error_of(-errno).text);
 	server->exec = exec;
 	server->server = exec_server(exec, server->name);
 	server->server.release = release_exec;
@@ -400,22 +413,16 @@ static bool misses_probe(struct appfile *file, size_t i)
 static void look_for(struct appfile *file, size_t i)
 {
 	const struct appfile_server *server = &file->servers[i];
-	const char *dir = server->keys->dir, *key, *text;
 	int ret = server->keys->tcp_echo ? 0 : exec_check(server->server.arg);
 	struct error err;
+	const char *text;
 
 	if (!ret)
 		return;
 	err = error_of(ret);
 	text = err.text;
-	key = childkeys_at_fault(&text);
-	if (!key && misses_probe(file, i))
-		return;
-	if (!key)
-		key = dir && access(dir, X_OK) ? "dir"
-		      : server->keys->exec     ? "exec"
-					       : "shell";
-	refuse(file, i, key, text);
+	if (childkeys_at_fault(&text) || !misses_probe(file, i))
+		refuse_error(file, i, &err);
 }
 
 /* The same server as in the file that an app runs. */

@@ -1,5 +1,6 @@
 /* "cratos check": what would run, without running it. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +140,8 @@ static void show_child(const struct appfile_server *server,
     const struct app_keys *app)
 {
 	const struct server_keys *keys = server->keys;
-	int64_t stop_ms = keys->stop_timeout_ms < app->stop_timeout_ms
+	int64_t stop_ms = keys->stop_timeout_ms &&
+				  keys->stop_timeout_ms < app->stop_timeout_ms
 			      ? keys->stop_timeout_ms
 			      : app->stop_timeout_ms;
 	char text[32];
@@ -157,9 +159,10 @@ static void show_child(const struct appfile_server *server,
 	show_probes(keys);
 	show_exit(keys);
 	forward_show(keys);
-	printf("    stop  %s", signal_name(keys_stop_signal(keys)));
-	if (keys->stop_timeout_ms)
-		printf(", SIGKILL after %s", print_duration(stop_ms, text));
+	childkeys_show_stop(keys);
+	if (keys->stop_timeout_ms || keys_kill_signal(keys) != SIGKILL)
+		printf(", %s after %s", signal_name(keys_kill_signal(keys)),
+		    print_duration(stop_ms, text));
 	printf("\n");
 }
 

@@ -83,6 +83,47 @@ static int take_limits(struct appfile *file, size_t i, const char *const *texts,
 	return ret;
 }
 
+/* ---- what is as good as an exit with status 0 ---- */
+
+static int take_success(struct appfile *file, size_t i, const char *word,
+    int **status, int **signal)
+{
+	size_t length = strcspn(word, ","), digits = strspn(word, "0123456789");
+	int number = digits && digits < 4 && digits == length ? atoi(word) : -1;
+
+	if (number == 0)
+		return 0;
+	if (number > 0 && number < 256)
+		*(*status)++ = number;
+	else if (keys_signal(word))
+		*(*signal)++ = keys_signal(word);
+	else
+		return config_refuse(file->config, "server:", i, "success_exit",
+		    "'%.*s' is neither an exit status from 0 to 255 nor a "
+		    "signal, such as TERM",
+		    (int)length, word);
+	return 0;
+}
+
+/* Both lists end with 0; *success is both of them. */
+static int take_successes(struct appfile *file, size_t i,
+    const char *const *words, struct exec_options *options, int **success)
+{
+	size_t n = count(words);
+	int *status, *signal, ret = 0;
+
+	*success = status = calloc(2 * n + 2, sizeof(**success));
+	if (!status)
+		return refuse(file, i, "success_exit", "out of memory");
+	signal = status + n + 1;
+	options->success_statuses = status;
+	options->success_signals = signal;
+	for (size_t at = 0; at < n; at++)
+		if (take_success(file, i, words[at], &status, &signal))
+			ret = -EINVAL;
+	return ret;
+}
+
 /* ---- all of it ---- */
 
 static void set_input(const char *text, struct exec_options *options)
@@ -92,12 +133,23 @@ static void set_input(const char *text, struct exec_options *options)
 		options->input = text;
 }
 
+void childkeys_fini(struct childkeys *own)
+{
+	free(own->limits);
+	free(own->success);
+}
+
 int childkeys_set(struct appfile *file, size_t i, struct exec_options *options,
-    struct exec_limit **limits)
+    struct childkeys *own)
 {
 	const struct server_keys *keys = config_at(file->config, "server:", i);
-	int ret = take_limits(file, i, keys->limit, options, limits);
+	int ret = take_limits(file, i, keys->limit, options, &own->limits);
 
+	if (take_successes(file, i, keys->success_exit, options, &own->success))
+		ret = -EINVAL;
+	options->stop_signal = keys_stop_signal(keys);
+	options->kill_signal = keys_kill_signal(keys);
+	options->stop_command = keys->stop_exec;
 	options->user = keys->user;
 	options->group = keys->group;
 	options->env_file = keys->env_file;
@@ -124,7 +176,8 @@ size_t childkeys_check_idle(struct appfile *file, size_t i,
 	static const char *const names[] = {"instances", "dir", "env",
 	    "env_file", "user", "group", "umask", "nice", "oom_score_adj",
 	    "limit", "stdin", "log", "endpoint", "ready", "health", "oneshot",
-	    "on_exit", "stop_signal", NULL};
+	    "on_exit", "stop_signal", "stop_exec", "kill_signal",
+	    "success_exit", NULL};
 	const struct server_keys *defaults =
 	    config_at(file->defaults, "server:", 0);
 	size_t idle = 0;
@@ -183,4 +236,22 @@ void childkeys_show(const struct server_keys *keys)
 		show_text("limit", keys->limit[i]);
 	show_text("stdin", keys->input);
 	show_text("env_file", keys->env_file);
+}
+
+void childkeys_show_stop(const struct server_keys *keys)
+{
+	if (keys->success_exit && *keys->success_exit) {
+		printf("    ends  well with 0");
+		for (size_t i = 0; keys->success_exit[i]; i++) {
+			const char *word = keys->success_exit[i];
+			int length = (int)strcspn(word, ",");
+
+			if (length != 1 || *word != '0')
+				printf(", %.*s", length, word);
+		}
+		printf("\n");
+	}
+	printf("    stop  %s", keys->stop_exec
+				   ? keys->stop_exec
+				   : signal_name(keys_stop_signal(keys)));
 }

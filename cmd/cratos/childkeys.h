@@ -6,13 +6,21 @@
 
 #include "cmd/cratos/appfile.h"
 
+/* What options borrow that is not the file's. */
+struct childkeys {
+	struct exec_limit *limits;
+	int *success;
+};
+
 /*
- * Puts those of the i-th section into options, the limits into *limits, to be
- * freed with free(3) once options were used. 0, or -EINVAL when the file has
- * got errors for what is wrong.
+ * Puts those of the i-th section into options. 0, or -EINVAL when the file has
+ * got errors for what is wrong; childkeys_fini in any case, once options were
+ * used.
  */
 int childkeys_set(struct appfile *file, size_t i, struct exec_options *options,
-    struct exec_limit **limits);
+    struct childkeys *own);
+
+void childkeys_fini(struct childkeys *own);
 
 /* Refuses keys that only a program has a use for. Returns how many. */
 size_t childkeys_check_idle(struct appfile *file, size_t i,
@@ -26,5 +34,8 @@ const char *childkeys_at_fault(const char **text);
 
 /* For "cratos check": a line each. */
 void childkeys_show(const struct server_keys *keys);
+
+/* The same of how it ends; the last line, of the stop, is without its end. */
+void childkeys_show_stop(const struct server_keys *keys);
 
 #endif

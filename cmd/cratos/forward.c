@@ -5,43 +5,12 @@
  */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cratos/exec.h>
 
 #include "cmd/cratos/appfile.h"
 #include "cmd/cratos/forward.h"
-
-/* A word of the list, without "SIG", and a comma at its end. */
-static void trim(const char *word, char name[static FORWARD_WORD_SIZE])
-{
-	size_t length;
-
-	if (!strncmp(word, "SIG", 3))
-		word += 3;
-	length = strcspn(word, ",");
-	snprintf(name, FORWARD_WORD_SIZE, "%.*s", (int)length, word);
-}
-
-/* 0 if there is none of that name. */
-static int signal_of(const char *word)
-{
-	char name[FORWARD_WORD_SIZE], *end;
-	long more;
-
-	trim(word, name);
-	for (int i = 1; i < SIGRTMIN; i++)
-		if (sigabbrev_np(i) && !strcmp(sigabbrev_np(i), name))
-			return i;
-	if (strncmp(name, "RTMIN", 5) != 0)
-		return 0;
-	more = name[5] == '+' ? strtol(name + 6, &end, 10) : 0;
-	if ((name[5] && name[5] != '+') || (name[5] && (!name[6] || *end)) ||
-	    more < 0 || more > SIGRTMAX - SIGRTMIN)
-		return 0;
-	return SIGRTMIN + (int)more;
-}
 
 /* Why it cannot be had; NULL if it can. */
 static const char *reason(int signal)
@@ -85,7 +54,7 @@ size_t forward_check(struct appfile *file, size_t i,
 		return 1;
 	}
 	for (size_t k = 0; keys->forward[k]; k++) {
-		const char *why = reason(signal_of(keys->forward[k]));
+		const char *why = reason(keys_signal(keys->forward[k]));
 
 		if (!why)
 			continue;
@@ -100,7 +69,7 @@ size_t forward_check(struct appfile *file, size_t i,
 static bool wants(const struct server_keys *keys, int signal)
 {
 	for (size_t i = 0; keys && keys->forward && keys->forward[i]; i++)
-		if (signal_of(keys->forward[i]) == signal)
+		if (keys_signal(keys->forward[i]) == signal)
 			return true;
 	return false;
 }
@@ -130,7 +99,7 @@ size_t forward_check_change(struct appfile *file,
 
 		for (size_t k = 0; keys && keys->forward && keys->forward[k];
 		     k++) {
-			int signal = signal_of(keys->forward[k]);
+			int signal = keys_signal(keys->forward[k]);
 
 			if (!signal || forward_wanted(in_force, signal))
 				continue;
@@ -150,7 +119,7 @@ void forward_show(const struct server_keys *keys)
 
 	for (size_t i = 0; keys->forward && keys->forward[i]; i++) {
 		printf("%s%s", before,
-		    signal_name(signal_of(keys->forward[i])));
+		    signal_name(keys_signal(keys->forward[i])));
 		before = ", ";
 	}
 	if (*before == ',')

@@ -8,8 +8,6 @@
 struct appfile;
 struct server_keys;
 
-enum { FORWARD_WORD_SIZE = 16 };
-
 /* What is wrong with the key of the i-th server is refused: how much is. */
 size_t forward_check(struct appfile *file, size_t i,
     const struct server_keys *keys);

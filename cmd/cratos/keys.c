@@ -1,17 +1,21 @@
 /* The keys of the file of "cratos run": what they take, and what is the same. */
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/cratos/instances.h"
 #include "cmd/cratos/keys.h"
 
-/* The names that stop_signal takes, and what they stand for. */
+enum { SIGNAL_SIZE = 16 }; /* of a name, with the final 0 */
+
+/* The names that stop_signal and kill_signal take, and what they stand for. */
 static const char *const signal_names[] = {"TERM", "INT", "QUIT", "HUP", "USR1",
-    "USR2", "WINCH", "KILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP",
-    "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL", NULL};
+    "USR2", "WINCH", "KILL", "ABRT", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP",
+    "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL", "SIGABRT", NULL};
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1,
-    SIGUSR2, SIGWINCH, SIGKILL};
+    SIGUSR2, SIGWINCH, SIGKILL, SIGABRT};
 
 /* In the order of the enums that they stand for. */
 static const char *const on_exit_names[] = {"fail", "stay", "stop", NULL};
@@ -291,6 +295,22 @@ const struct config_field server_fields[] = {
 	.names = signal_names,
 	.fallback = "TERM",
 	.help = "signal that tells the program to stop"},
+    {.key = "stop_exec",
+	.type = CONFIG_COMMAND,
+	.offset = offsetof(struct server_keys, stop_exec),
+	.help = "command that stops the program, MAINPID, instead of the "
+		"signal"},
+    {.key = "kill_signal",
+	.type = CONFIG_ENUM,
+	.offset = offsetof(struct server_keys, kill_signal),
+	.names = signal_names,
+	.fallback = "KILL",
+	.help = "signal when the time to stop is over; KILL follows it"},
+    {.key = "success_exit",
+	.type = CONFIG_LIST,
+	.offset = offsetof(struct server_keys, success_exit),
+	.help = "exit statuses, and signals to die of, that are as good as "
+		"status 0"},
     {.key = "log",
 	.type = CONFIG_STRING,
 	.offset = offsetof(struct server_keys, log),
@@ -396,6 +416,40 @@ static int signal_of(int name)
 int keys_stop_signal(const struct server_keys *keys)
 {
 	return signal_of(keys->stop_signal);
+}
+
+int keys_kill_signal(const struct server_keys *keys)
+{
+	return signal_of(keys->kill_signal);
+}
+
+/* Without "SIG", and a comma at its end. */
+static void trim(const char *word, char name[static SIGNAL_SIZE])
+{
+	size_t length;
+
+	if (!strncmp(word, "SIG", 3))
+		word += 3;
+	length = strcspn(word, ",");
+	snprintf(name, SIGNAL_SIZE, "%.*s", (int)length, word);
+}
+
+int keys_signal(const char *word)
+{
+	char name[SIGNAL_SIZE], *end;
+	long more;
+
+	trim(word, name);
+	for (int i = 1; i < SIGRTMIN; i++)
+		if (sigabbrev_np(i) && !strcmp(sigabbrev_np(i), name))
+			return i;
+	if (strncmp(name, "RTMIN", 5) != 0)
+		return 0;
+	more = name[5] == '+' ? strtol(name + 6, &end, 10) : 0;
+	if ((name[5] && name[5] != '+') || (name[5] && (!name[6] || *end)) ||
+	    more < 0 || more > SIGRTMAX - SIGRTMIN)
+		return 0;
+	return SIGRTMIN + (int)more;
 }
 
 /* ---- what is the same ---- */

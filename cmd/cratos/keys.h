@@ -48,7 +48,9 @@ struct server_keys {
 	int restart_scope; /* enum server_restart_scope */
 	int64_t restart_delay_ms, restart_max_delay_ms, restart_stable_ms,
 	    restart_limit, restart_window_ms; /* 0 is none */
-	int stop_signal; /* see keys_stop_signal */
+	int stop_signal, kill_signal; /* see keys_stop_signal, ... */
+	const char *stop_exec;
+	const char *const *success_exit;
 	const char *ready, *health; /* as in exec_options */
 	int64_t ready_interval_ms, ready_timeout_ms, health_interval_ms,
 	    health_timeout_ms, health_failures;
@@ -74,7 +76,14 @@ bool keys_same_list(const char *const *a, const char *const *b);
 bool keys_same_value(const struct config_field *field, const void *a,
     const void *b);
 
-/* The signal that stops the child. */
+/* The signal that stops the child, and the one that it gets when it is late. */
 int keys_stop_signal(const struct server_keys *keys);
+int keys_kill_signal(const struct server_keys *keys);
+
+/*
+ * The signal of a word in a list: "TERM", "SIGTERM", "RTMIN+1", maybe with a comma
+ * behind it. 0 if there is none of that name.
+ */
+int keys_signal(const char *word);
 
 #endif

@@ -190,7 +190,9 @@ static void describe_stopping(struct line *text, struct appfile_server *server,
 	if (!server->stop_is_told)
 		return;
 	line_add(text, "stopping");
-	if (event->pid)
+	if (event->pid && server->keys->stop_exec)
+		line_add(text, ": %s", server->keys->stop_exec);
+	else if (event->pid)
 		line_add(text, ": %s to pid %d",
 		    signal_name(keys_stop_signal(server->keys)),
 		    (int)event->pid);
@@ -202,7 +204,8 @@ static void describe_returned(struct line *text,
 {
 	if (server->keys->tcp_echo || server->keys->oneshot)
 		return;
-	line_add(text, "exited with status 0");
+	line_add(text, "exited with %s",
+	    server->keys->success_exit ? "success" : "status 0");
 	if (server->keys->on_exit == ON_EXIT_STOP)
 		line_add(text, ": the app stops");
 }

@@ -150,6 +150,121 @@ what_needs_root_is_refused_before_the_start() {
 	is 'lines' "$(wc -l <"$work/err")" 3
 }
 
+# ---- how it ends ----
+
+a_command_stops_a_program() {
+	cat >"$work/script" <<-'END'
+		trap '' TERM
+		trap 'echo bye; exit 0' USR1
+		echo 'script is up'
+		while :; do sleep 0.05; done
+	END
+	write_app <<-END
+		exec = sh $work/script
+		stop_exec = sh -c 'echo "\$GREETING \$MAINPID"; kill -USR1 \$MAINPID'
+		env.GREETING = stop
+	END
+	check_app
+	is 'exit status of check' "$status" 0
+	has "$work/out" '^    stop  sh -c .*kill -USR1'
+	start_app
+	wait_for_line "$work/app.out" 'script is up'
+	pid_of one >"$work/pid"
+	stop_app TERM
+	is 'exit status' "$status" 0
+	has "$work/app.err" ' one +stopping: sh -c'
+	is 'output' "$(cat "$work/app.out")" \
+		"$(printf 'script is up\nstop %s\nbye' "$(cat "$work/pid")")"
+}
+
+a_stop_command_that_fails_is_told() {
+	write_app <<-'END'
+		exec = sleep 1000
+		stop_exec = false
+	END
+	start_app
+	stop_app TERM
+	is 'exit status' "$status" 1
+	has "$work/app.err" 'error one +failed: stop_exec: exited with status 1$'
+}
+
+a_signal_is_sent_before_sigkill() {
+	cat >"$work/script" <<-'END'
+		trap '' TERM
+		trap 'echo last words' INT
+		echo 'script is up'
+		while :; do sleep 0.05; done
+	END
+	write_app 'stop_timeout = 300ms' <<-END
+		exec = sh $work/script
+		kill_signal = INT
+	END
+	check_app
+	has "$work/out" '^    stop  SIGTERM, SIGINT after 300 ms$'
+	start_app
+	wait_for_line "$work/app.out" 'script is up'
+	stop_app TERM
+	is 'exit status' "$status" 1
+	has "$work/app.out" 'last words'
+	has "$work/app.err" 'error one +failed: did not stop in time: killed .SIGKILL.'
+}
+
+an_end_can_be_a_success() {
+	write_app <<-'END'
+		shell = exit 3
+		oneshot = yes
+		success_exit = 0 3 TERM
+		[server:two]
+		shell = kill -TERM $$$$
+		oneshot = yes
+		success_exit = SIGTERM
+		[server:three]
+		shell = exit 7
+		on_exit = stop
+		success_exit = 7
+		after = one two
+	END
+	check_app
+	is 'exit status of check' "$status" 0
+	has "$work/out" '^    ends  well with 0, 3, TERM$'
+	run "$cratos" run "$work/app.ini"
+	is 'exit status' "$status" 0
+	has_in_order "$work/err" ' three +exited with success: the app stops'
+}
+
+what_cannot_end_a_program_is_told() {
+	write_app <<-'END'
+		exec = true
+		stop_exec = no-such-command
+		[server:two]
+		exec = true
+		stop_exec = sh 'c
+		[server:three]
+		exec = true
+		success_exit = 0 256 NOSIG
+		kill_signal = 9
+		[server:four]
+		exec = true
+		success_exit = 0 256 NOSIG
+		[server:five]
+		tcp-echo = 127.0.0.1:0
+		stop_exec = true
+		kill_signal = INT
+		success_exit = 1
+	END
+	check_app
+	is 'exit status' "$status" 78
+	has "$work/err" 'ini:5: .server:one. stop_exec: command no-such-command: not found in PATH$'
+	has "$work/err" "ini:8: .server:two. stop_exec: unclosed quote in: sh 'c\$"
+	has "$work/err" "ini:12: .server:three. kill_signal: '9' is not "
+	has "$work/err" "ini:15: .server:four. success_exit: '256' is neither an exit status from 0 to 255 nor a signal, such as TERM\$"
+	has "$work/err" "ini:15: .server:four. success_exit: 'NOSIG' is neither"
+	has "$work/err" 'ini:18: .server:five. stop_exec: goes with exec and shell only$'
+	has "$work/err" 'ini:19: .server:five. kill_signal: goes with exec and shell only$'
+	has "$work/err" 'ini:20: .server:five. success_exit: goes with exec and shell only$'
+	is 'lines' "$(wc -l <"$work/err")" 8
+}
+
 # ---- orphans ----
 
 write_many() {
@@ -205,6 +320,11 @@ what_becomes_of_orphans_lasts() {
 for name in a_program_gets_what_its_keys_say \
 	what_a_program_cannot_get_is_told_by_key \
 	a_program_that_cannot_get_it_fails_with_the_reason \
+	a_command_stops_a_program \
+	a_stop_command_that_fails_is_told \
+	a_signal_is_sent_before_sigkill \
+	an_end_can_be_a_success \
+	what_cannot_end_a_program_is_told \
 	programs_die_with_cratos \
 	programs_die_with_cratos_while_they_start \
 	programs_that_are_kept_outlive_cratos \
