@@ -400,6 +400,7 @@ static void out_of_time(void *arg)
 
 /* ---- on the loop ----------------------------------------------------------- */
 
+/* 0 is never. It makes the timer unreadable, if it was not. */
 static void look_in(const struct exec *exec, int64_t ms)
 {
 	struct itimerspec in = {.it_value = clock_timespec_ms(ms)};
@@ -436,16 +437,17 @@ static int look_at_families(int fd, void *arg)
 	struct exec *exec = arg;
 	bool left, over;
 
-	(void)fd; /* settime makes it unreadable again */
+	(void)fd;
 	pthread_mutex_lock(&exec->lock);
 	left = exec->leaderless ? is_left(exec) : has_stopper_left(exec);
 	over = exec->leaderless && !left && !is_stopper_about(exec);
-	pthread_mutex_unlock(&exec->lock);
-	if (over)
-		return end_run(exec);
+	/* In the hold of the lock: else who wants a look now might not get it. */
 	if (left)
 		look_later(exec);
-	return SERVER_WATCH_ON;
+	else
+		look_in(exec, 0);
+	pthread_mutex_unlock(&exec->lock);
+	return over ? end_run(exec) : SERVER_WATCH_ON;
 }
 
 static int make_look_timer(struct exec *exec, struct context *ctx)

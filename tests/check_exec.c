@@ -14,6 +14,7 @@
 
 #include <cratos/exec.h>
 
+#include "server/reaper.h"
 #include "tests/fake_host.h"
 #include "tests/suite.h"
 
@@ -1096,10 +1097,18 @@ START_TEST(a_stop_command_is_killed_at_the_deadline_with_all_of_it)
 }
 END_TEST
 
-START_TEST(a_stop_command_at_any_moment_of_a_run_leaves_nothing)
+/* What the app does when a child has ended. */
+static bool has_stopped_as_reaper(struct fake_host *unused)
+{
+	(void)unused;
+	reaper_look();
+	return host.stopped && host.ended && host.returned;
+}
+
+static void stop_at_any_moment_by(const char *command)
 {
 	make(&(struct exec_options){.command = "sleep 1000",
-	    .stop_command = "sh -c 'kill -TERM $MAINPID'"});
+	    .stop_command = command});
 	for (int i = 0; i < scale(100); i++) {
 		fake_host_start(&host);
 		if (i % 3 == 1)
@@ -1107,11 +1116,21 @@ START_TEST(a_stop_command_at_any_moment_of_a_run_leaves_nothing)
 		fake_host_stop(&host, LONG_MS);
 		if (i % 7 == 3)
 			fake_host_cancel(&host);
-		ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+		fake_host_drive(&host, has_stopped_as_reaper);
+		ck_assert_int_eq(host.stop_err.code, 0);
 		if (i % 7 != 3)
 			assert_end(0, NULL);
 	}
 	clear();
+}
+
+START_TEST(a_stop_command_at_any_moment_of_a_run_leaves_nothing)
+{
+	stop_at_any_moment_by("sh -c 'kill -TERM $MAINPID'");
+	ck_assert_int_eq(reaper_begin(), 0);
+	stop_at_any_moment_by(
+	    "sh -c 'setsid sleep 1000 & kill -TERM $MAINPID'");
+	reaper_end();
 }
 END_TEST
 
@@ -1130,6 +1149,114 @@ START_TEST(kill_ends_a_stop_command_too)
 }
 END_TEST
 
+static bool is_gone(pid_t pid)
+{
+	return kill(pid, 0) && errno == ESRCH;
+}
+
+START_TEST(what_a_stop_command_leaves_in_whatever_group_is_gone_with_it)
+{
+	pid_t group, astray;
+
+	ck_assert_int_eq(reaper_begin(), 0);
+	ck_assert_int_eq(mkfifo(in_place("go"), 0600), 0);
+	run_stopped_by(TRAP("TERM", "exit 0"),
+	    "sh -c \"sleep 1000 & "
+	    "setsid sh -c 'echo $$ >$PLACE/word; exec sleep 1000' & "
+	    "read go <$PLACE/go; echo $$ >$PLACE/word; kill -TERM $MAINPID\"");
+	fake_host_stop(&host, LONG_MS);
+	astray = atoi(next_word());
+	ck_assert(!is_gone(astray));
+	write_file(in_place("go"), "go\n", 0600);
+	group = atoi(next_word());
+	fake_host_drive(&host, has_stopped_as_reaper);
+	ck_assert_int_eq(host.stop_err.code, 0);
+	assert_end(0, NULL);
+	ck_assert(is_gone(astray));
+	ck_assert(is_group_gone(&group));
+	clear();
+	reaper_end();
+}
+END_TEST
+
+START_TEST(what_a_stop_command_leaves_of_the_child_gets_the_stop_signal)
+{
+	run_stopped_by("trap 'exit 0' USR1; "
+		       "(trap 'echo told >$PLACE/word; exit 0' TERM; "
+		       "echo up >$PLACE/word; " FOREVER ") & " FOREVER,
+	    "sh -c 'kill -USR1 $MAINPID'");
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	ck_assert_str_eq(next_word(), "told");
+	assert_end(0, NULL);
+	clear();
+}
+END_TEST
+
+START_TEST(a_stop_command_is_not_run_for_one_that_ends_by_itself)
+{
+	run(&(struct exec_options){.command = "exit 3",
+	    .shell = true,
+	    .stop_command = "sh -c 'echo >$PLACE/ran'"});
+	assert_end(-ECHILD, "exited with status 3");
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	ck_assert_int_ne(access(in_place("ran"), F_OK), 0);
+	clear();
+}
+END_TEST
+
+static bool is_word_there(struct fake_host *unused)
+{
+	struct pollfd pollfd = {.fd = word_fd, .events = POLLIN};
+
+	(void)unused;
+	return poll(&pollfd, 1, 0) == 1;
+}
+
+START_TEST(a_stop_command_ends_an_attempt_at_a_probe)
+{
+	run(&(struct exec_options){.command = "sleep 1000",
+	    .stop_command = "sh -c 'kill -TERM $MAINPID'",
+	    .ready = "exec:sh -c 'echo $$ >$PLACE/word; exec sleep 1000'"});
+	for (int i = 0; i < 2; i++) {
+		pid_t attempt;
+
+		fake_host_drive(&host, is_word_there);
+		attempt = atoi(next_word());
+		ck_assert_int_gt(attempt, 0);
+		fake_host_stop(&host, LONG_MS);
+		ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+		assert_end(0, NULL);
+		ck_assert(is_gone(attempt));
+		ck_assert_int_eq(host.ready_count, 0);
+		if (!i)
+			fake_host_start(&host);
+	}
+	clear();
+}
+END_TEST
+
+/* The pipe by which the child tells is the child's alone, and so is a socket. */
+START_TEST(a_stop_command_has_no_part_in_the_childs_probes)
+{
+	run(&(struct exec_options){.ready = "fd:7",
+	    .command = "echo >&7; " TRAP("USR1", "exit 0"),
+	    .shell = true,
+	    .stop_command =
+		"sh -c '[ -e /proc/$$/fd/7 ] && echo open >$PLACE/word; "
+		"echo \"<$NOTIFY_SOCKET>\" >$PLACE/word; "
+		"kill -USR1 $MAINPID'"});
+	ck_assert_str_eq(next_word(), "up");
+	fake_host_until_ready(&host);
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_str_eq(next_word(), "<>");
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(0, NULL);
+	clear();
+}
+END_TEST
+
 START_TEST(another_signal_may_be_sent_at_the_deadline)
 {
 	run(&(struct exec_options){.command = TRAP("TERM", ":"),
@@ -1140,6 +1267,45 @@ START_TEST(another_signal_may_be_sent_at_the_deadline)
 	fake_host_cancel(&host);
 	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
 	assert_end(-ETIMEDOUT, "did not stop in time: killed (SIGABRT)");
+	clear();
+}
+END_TEST
+
+START_TEST(another_signal_is_sent_to_what_a_child_leaves_too)
+{
+	pid_t group;
+
+	run(&(struct exec_options){
+	    .command =
+		"(trap '' TERM; trap 'echo late >$PLACE/word; exit 0' USR1; "
+		"echo $$ >$PLACE/word; " FOREVER ") & wait",
+	    .shell = true,
+	    .kill_signal = SIGUSR1});
+	group = atoi(next_word());
+	fake_host_stop(&host, LONG_MS);
+	fake_host_drive(&host, is_reaped);
+	fake_host_cancel(&host);
+	assert_end(-ETIMEDOUT,
+	    "processes that it started did not stop in time: killed (SIGUSR1)");
+	fake_host_until_stopped(&host);
+	ck_assert_str_eq(next_word(), "late");
+	ck_assert(event_poll(is_group_gone, &group));
+	clear();
+}
+END_TEST
+
+/* Of a signal that is the stop signal's, but was not sent before. */
+START_TEST(a_child_that_its_stop_command_does_not_stop_is_late)
+{
+	run(&(struct exec_options){.command = "sleep 1000",
+	    .stop_command = "sh -c 'echo told >$PLACE/word'",
+	    .kill_signal = SIGTERM});
+	fake_host_until_ready(&host);
+	fake_host_stop(&host, LONG_MS);
+	ck_assert_str_eq(next_word(), "told");
+	fake_host_cancel(&host);
+	ck_assert_int_eq(fake_host_until_stopped(&host).code, 0);
+	assert_end(-ETIMEDOUT, "did not stop in time: killed (SIGTERM)");
 	clear();
 }
 END_TEST
@@ -1445,8 +1611,15 @@ static void add_children(Suite *suite)
 	    the_server_has_ended_when_its_stop_command_has,
 	    a_stop_command_is_killed_at_the_deadline_with_all_of_it,
 	    a_stop_command_at_any_moment_of_a_run_leaves_nothing,
-	    kill_ends_a_stop_command_too);
+	    kill_ends_a_stop_command_too,
+	    what_a_stop_command_leaves_in_whatever_group_is_gone_with_it,
+	    what_a_stop_command_leaves_of_the_child_gets_the_stop_signal,
+	    a_stop_command_is_not_run_for_one_that_ends_by_itself,
+	    a_stop_command_ends_an_attempt_at_a_probe,
+	    a_stop_command_has_no_part_in_the_childs_probes);
 	ADD(suite, "kill signal", another_signal_may_be_sent_at_the_deadline,
+	    another_signal_is_sent_to_what_a_child_leaves_too,
+	    a_child_that_its_stop_command_does_not_stop_is_late,
 	    sigkill_follows_whatever_is_sent_at_the_deadline);
 	ADD(suite, "success", statuses_and_signals_can_be_as_good_as_status_0);
 	ADD(suite, "deadline",
