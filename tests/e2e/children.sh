@@ -168,12 +168,12 @@ a_command_stops_a_program() {
 	is 'exit status of check' "$status" 0
 	has "$work/out" '^    stop  sh -c .*kill -USR1'
 	start_app
-	wait_for_line "$work/app.out" 'script is up'
+	wait_for_line "$work/app.err" 'script is up'
 	pid_of one >"$work/pid"
 	stop_app TERM
 	is 'exit status' "$status" 0
 	has "$work/app.err" ' one +stopping: sh -c'
-	is 'output' "$(cat "$work/app.out")" \
+	is 'output' "$(sed -n 's/^.* out   one   //p' "$work/app.err")" \
 		"$(printf 'script is up\nstop %s\nbye' "$(cat "$work/pid")")"
 }
 
@@ -202,18 +202,96 @@ a_signal_is_sent_before_sigkill() {
 	check_app
 	has "$work/out" '^    stop  SIGTERM, SIGINT after 300 ms$'
 	start_app
-	wait_for_line "$work/app.out" 'script is up'
+	wait_for_line "$work/app.err" 'script is up'
 	stop_app TERM
 	is 'exit status' "$status" 1
-	has "$work/app.out" 'last words'
+	has "$work/app.err" ' out +one +last words'
 	has "$work/app.err" 'error one +failed: did not stop in time: killed .SIGKILL.'
+}
+
+# Its status is looked at when cratos has ended, and not before.
+what_a_stop_command_leaves_is_gone_when_its_server_is() {
+	local left
+	mkfifo "$work/go"
+	cat >"$work/stopper" <<-'END'
+		setsid sh -c 'trap : TERM; echo $$ >left; while :; do sleep 1; done' &
+		read -r go <go
+		kill -TERM "$MAINPID"
+	END
+	write_app <<-END
+		exec = sleep 1000
+		dir = $work
+		stop_exec = sh stopper
+	END
+	start_app
+	kill -TERM "$pid"
+	eventually test -s "$work/left" || problem 'the command has not run'
+	left=$(cat "$work/left")
+	kill -0 "$left" || problem 'it is gone already'
+	echo >"$work/go"
+	finish "$pid"
+	is 'exit status' "$status" 0
+	! kill -0 "$left" 2>/dev/null || problem 'it is there still'
+	has "$work/app.err" ' one +stopped after'
+	lacks "$work/app.err" 'left behind|error'
+}
+
+a_stop_command_does_not_outlive_cratos() {
+	cat >"$work/deaf" <<-'END'
+		trap '' TERM
+		echo $$ >"$1"
+		exec sleep 1000
+	END
+	write_app 'orphans = keep' <<-END
+		exec = sh $work/deaf $work/one
+		stop_exec = sh $work/deaf $work/stopper
+	END
+	start_app
+	eventually test -s "$work/one" || problem 'it does not run'
+	kill -TERM "$pid"
+	eventually test -s "$work/stopper" || problem 'the command does not run'
+	stop_app KILL
+	is 'exit status' "$status" 137
+	kill -KILL "$(cat "$work/one")"
+}
+
+a_failing_health_is_a_failure_whatever_counts_as_success() {
+	write_app <<-'END'
+		exec = sleep 1000
+		health = exec:false
+		health_interval = 10ms
+		health_failures = 1
+		success_exit = TERM KILL 143
+		on_exit = stop
+	END
+	run "$cratos" run "$work/app.ini"
+	is 'exit status' "$status" 1
+	has "$work/err" 'one: health check failed 1 time: exec:false: exited with status 1'
+	write_app <<-'END'
+		exec = sleep 1000
+		health = exec:false
+		health_interval = 10ms
+		health_failures = 1
+		success_exit = USR1
+		on_exit = stay
+		stop_exec = sh -c 'kill -USR1 $MAINPID'
+		restart = on-failure
+		restart_delay = 10ms
+		restart_limit = 0
+	END
+	start_app
+	wait_for_lines 2 "$work/app.err" ' one +failed: health check failed 1'
+	wait_for_lines 2 "$work/app.err" ' one +ready after'
+	stop_app TERM
+	is 'exit status' "$status" 0
+	lacks "$work/app.err" 'killed by signal|stop_exec:'
 }
 
 an_end_can_be_a_success() {
 	write_app <<-'END'
 		shell = exit 3
 		oneshot = yes
-		success_exit = 0 3 TERM
+		success_exit = 0, 3, TERM
 		[server:two]
 		shell = kill -TERM $$$$
 		oneshot = yes
@@ -323,6 +401,9 @@ for name in a_program_gets_what_its_keys_say \
 	a_command_stops_a_program \
 	a_stop_command_that_fails_is_told \
 	a_signal_is_sent_before_sigkill \
+	what_a_stop_command_leaves_is_gone_when_its_server_is \
+	a_stop_command_does_not_outlive_cratos \
+	a_failing_health_is_a_failure_whatever_counts_as_success \
 	an_end_can_be_a_success \
 	what_cannot_end_a_program_is_told \
 	programs_die_with_cratos \
