@@ -1282,6 +1282,7 @@ START_TEST(another_signal_is_sent_to_what_a_child_leaves_too)
 	    .shell = true,
 	    .kill_signal = SIGUSR1});
 	group = atoi(next_word());
+	fake_host_until_ready(&host);
 	fake_host_stop(&host, LONG_MS);
 	fake_host_drive(&host, is_reaped);
 	fake_host_cancel(&host);
