@@ -64,11 +64,12 @@ const char **instances_env(const struct appfile_server *server)
 	size_t n = count(keys->env), slots = n + 2;
 	/* The text of the number stands behind the list. */
 	const char **list = calloc(1, slots * sizeof(*list) + own);
-	char *text = (char *)(list + slots);
 
 	if (!list)
 		return NULL;
 	if (number) {
+		char *text = (char *)(list + slots);
+
 		snprintf(text, own, INSTANCES_VARIABLE "=%" PRId64, number);
 		list[0] = text;
 	}
