@@ -254,7 +254,8 @@ lint:
 	    -D_GNU_SOURCE -DCRATOS_VERSION='""' -I$(BUILD)/include \
 	    -I$(BUILD)/gen -I. \
 	    $(ROOMS) cmd
-	clang-tidy --quiet $(LIB_SRC) $(CRATOS_SRC) $(ECHOD_SRC) -- \
+	printf '%s\n' $(LIB_SRC) $(CRATOS_SRC) $(ECHOD_SRC) | \
+	    xargs -P "$$(nproc)" -I FILE clang-tidy --quiet FILE -- \
 	    $(CPPFLAGS_ALL) -std=c11 2>/dev/null
 	shellcheck tests/run tests/model/run $(wildcard tests/e2e/*.sh) .ci/run
 	mandoc -T lint -W warning $(MAN)
