@@ -13,7 +13,7 @@
 #include "config/quotes.h"
 #include "config/tree.h"
 
-enum { KNOWN_BYTES = 480 };
+enum { KNOWN_BYTES = 960 };
 
 void tree_init(struct tree *tree, const struct config_section *declared)
 {

@@ -17,7 +17,9 @@
  * A stray belongs to the run whose mark is in its environment, where it was
  * born, so that it need not have been seen there. One that has the mark
  * no more (its environment was cleared, or overwritten) belongs to nobody; it is
- * ended with the app.
+ * ended with the app. One that just executes another program has no environment
+ * for a moment, and it is not known whose it is: all runs count it among theirs
+ * meanwhile, so that none ends without it.
  *
  * A look (`refresh`) costs a read of the list, and a few calls for each stray in
  * it. It is taken when a child has ended, and when somebody needs to know of a
@@ -52,7 +54,7 @@
 enum {
 	SERIAL_SIZE = 21, /* with the final 0 */
 	STRAY_BUCKETS = 64,
-	MARK_TRIES = 3, /* it may be seen while it executes another program */
+	BARE_MS = 500, /* who has no environment for so long does have none */
 	FRESH_MS = 20, /* a look is good enough to tell strays something */
 	KILL_MS = 500,
 	KILL_LOOK_MS = 10
@@ -62,7 +64,8 @@ struct stray {
 	pid_t pid;
 	bool marked; /* it has a run, or had one */
 	struct reaper_run *run; /* NULL: that has ended, or is not known */
-	int mark_tries;
+	bool known; /* whose it is, or that it is nobody's */
+	int64_t seen_ns; /* first */
 	int told; /* the last signal */
 	uint64_t look; /* the last that it was seen in */
 	LIST_ENTRY(stray) link;
@@ -77,6 +80,7 @@ static atomic_int users;
 static struct run_list runs;
 static struct stray_list strays[STRAY_BUCKETS];
 static size_t stray_count;
+static size_t unknown_count; /* in the last look: whose they are is not known */
 static uint64_t last_serial, last_look;
 static int64_t looked_ns; /* no sooner than that the last look began */
 static int sweep_signal; /* what all strays are told, or 0 */
@@ -156,22 +160,26 @@ static uint64_t serial_in(const char *entry)
 	return !*end || *end == '/' ? serial : 0;
 }
 
-static uint64_t read_mark(pid_t pid)
+/* False if it has no environment. *serial is 0 if there is no mark in it. */
+static bool read_mark(pid_t pid, uint64_t *serial)
 {
 	char path[32], *entry = NULL;
-	uint64_t serial = 0;
+	bool has_any = false;
 	size_t size = 0;
 	FILE *file;
 
+	*serial = 0;
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
 	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	while (!serial && getdelim(&entry, &size, '\0', file) > 0)
-		serial = serial_in(entry);
+	if (!file) /* it is gone, or not ours to look at */
+		return true;
+	while (!*serial && getdelim(&entry, &size, '\0', file) > 0) {
+		has_any = true;
+		*serial = serial_in(entry);
+	}
 	free(entry);
 	fclose(file);
-	return serial;
+	return has_any;
 }
 
 static struct stray *find_stray(pid_t pid)
@@ -186,6 +194,7 @@ static struct stray *find_stray(pid_t pid)
 	stray = calloc(1, sizeof(*stray));
 	if (stray) {
 		stray->pid = pid;
+		stray->seen_ns = looked_ns;
 		LIST_INSERT_HEAD(&strays[pid % STRAY_BUCKETS], stray, link);
 		stray_count++;
 	}
@@ -230,9 +239,10 @@ static void tell(struct stray *stray, int signal)
 
 static void find_run(struct stray *stray)
 {
-	uint64_t serial = read_mark(stray->pid);
+	uint64_t serial;
 
-	stray->mark_tries++;
+	stray->known = read_mark(stray->pid, &serial) ||
+		       looked_ns - stray->seen_ns > BARE_MS * NS_PER_MS;
 	stray->marked = serial;
 	stray->run = serial ? run_of_serial(serial) : NULL;
 }
@@ -247,8 +257,9 @@ static void judge(struct stray *stray)
 	struct reaper_run *run;
 	int signal = sweep_signal;
 
-	if (!stray->marked && stray->mark_tries < MARK_TRIES)
+	if (!stray->known)
 		find_run(stray);
+	unknown_count += !stray->known;
 	run = stray->run;
 	if (run && run->group && getpgid(stray->pid) == run->group)
 		return;
@@ -341,6 +352,7 @@ static void refresh(void)
 		return;
 	while (look_once())
 		continue;
+	unknown_count = 0;
 	if (!stray_count)
 		return;
 	LIST_FOREACH(run, &runs, link)
@@ -396,7 +408,7 @@ size_t reaper_run_strays(struct reaper_run *run, int64_t since_ns)
 	pthread_mutex_lock(&lock);
 	if (looked_ns <= since_ns)
 		refresh();
-	count = run->strays;
+	count = run->strays + unknown_count;
 	pthread_mutex_unlock(&lock);
 	return count;
 }
