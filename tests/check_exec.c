@@ -166,6 +166,7 @@ START_TEST(a_signal_can_be_sent_to_the_childs_group)
 		   "while :; do sleep 0.01; done");
 	ck_assert_int_eq(exec_signal(child, SIGUSR1), -ESRCH);
 	fake_host_start(&host);
+	fake_host_until_ready(&host);
 	ck_assert_str_eq(next_word(), "up");
 	ck_assert_int_eq(exec_signal(child, SIGUSR1), 0);
 	ck_assert_str_eq(next_word(), "usr1");
@@ -912,6 +913,7 @@ START_TEST(what_a_child_leaves_in_its_group_is_killed_at_the_deadline)
 
 	run_shell("(trap '' TERM; echo $$ >$PLACE/word; exec sleep 1000) & "
 		  "wait");
+	fake_host_until_ready(&host);
 	group = atoi(next_word());
 	fake_host_stop(&host, LONG_MS);
 	fake_host_drive(&host, is_reaped);
