@@ -88,14 +88,12 @@ struct error error_plain(int code)
 
 struct error error_of(int code)
 {
-	struct error err;
+	struct error err = {.code = code};
 
 	assert(code <= 0);
 	if (!code || error_thread.code != code || !error_thread.text)
 		return error_plain(code);
-	err.code = code;
-	memcpy(err.text, error_thread.text, ERROR_TEXT_SIZE);
-	error_origin(&err, NULL);
+	strcpy(err.text, error_thread.text);
 	return err;
 }
 
