@@ -306,14 +306,16 @@ struct process {
 	bool blocks;
 };
 
+/* Returns once it is executed: before that a valgrind may lose a signal. */
 static struct process begin(bool blocks)
 {
 	struct process process = {.blocks = blocks};
-	char fd_text[16];
+	int ends[2], executed[2];
+	char fd_text[16], byte;
 	sigset_t none;
-	int ends[2];
 
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(executed, O_CLOEXEC), 0);
 	snprintf(fd_text, sizeof(fd_text), "%d", ends[1]);
 	process.pid = fork();
 	ck_assert_int_ge(process.pid, 0);
@@ -327,6 +329,9 @@ static struct process begin(bool blocks)
 		_exit(92);
 	}
 	close(ends[1]);
+	close(executed[1]);
+	ck_assert_int_eq(read(executed[0], &byte, 1), 0);
+	close(executed[0]);
 	process.fd = ends[0];
 	return process;
 }
