@@ -447,6 +447,7 @@ struct sack {
 		struct unit *unit;
 		unsigned mail;
 	} letters[SACK_SIZE];
+	bool stop_wanted; /* maybe by one whose letter is in here */
 };
 
 static void fill_sack(struct app *app, struct sack *sack)
@@ -461,25 +462,25 @@ static void fill_sack(struct app *app, struct sack *sack)
 		sack->letters[sack->count++].mail = unit->mail;
 		unit->mail = 0;
 	}
+	sack->stop_wanted = app->stop_wanted;
 	pthread_mutex_unlock(&app->lock);
 }
 
 static void read_mail(struct app *app)
 {
-	bool stop_wanted, report_wanted, step_mail;
+	bool report_wanted, step_mail;
 	struct sack sack;
 
 	pthread_mutex_lock(&app->lock);
 	app->woken = false;
-	stop_wanted = app->stop_wanted;
 	report_wanted = app->report_wanted;
 	step_mail = app->step_mail;
 	app->report_wanted = app->step_mail = false;
 	pthread_mutex_unlock(&app->lock);
-	if (stop_wanted)
-		run_request_stop(app);
 	do {
 		fill_sack(app, &sack);
+		if (sack.stop_wanted)
+			run_request_stop(app);
 		for (size_t i = 0; i < sack.count; i++)
 			unit_read_mail(sack.letters[i].unit,
 			    sack.letters[i].mail);

@@ -101,6 +101,32 @@ IN_CHILD static void unblock_signals(void)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, none, NULL, SIGNAL_SET_BYTES);
 }
 
+/*
+ * What a terminal, or a kill of our whole process group, has sent to it before
+ * it had a group of its own was for us: it is blocked, and dropped.
+ */
+IN_CHILD static void drop_signals(void)
+{
+	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM,
+	    SIGTSTP};
+	static const long ignore[16] = {(long)SIG_IGN}, none[16];
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		syscall(SYS_rt_sigaction, signals[i], ignore, NULL,
+		    SIGNAL_SET_BYTES);
+		syscall(SYS_rt_sigaction, signals[i], none, NULL,
+		    SIGNAL_SET_BYTES);
+	}
+}
+
+IN_CHILD static int leave_group(void)
+{
+	if (syscall(SYS_setpgid, 0, 0))
+		return errno;
+	drop_signals();
+	return 0;
+}
+
 /* ---- descriptors ---- */
 
 struct linux_dirent64 {
@@ -352,7 +378,7 @@ IN_CHILD static int take_step(const struct making *making, enum child_step step)
 	case CHILD_FILES:
 		return take_files(making);
 	case CHILD_PROCESS_GROUP:
-		return code_of(syscall(SYS_setpgid, 0, 0));
+		return leave_group();
 	case CHILD_NICE:
 		return set_nice(spawn);
 	case CHILD_OOM_SCORE_ADJ:
