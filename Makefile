@@ -171,7 +171,7 @@ $(BENCH_GO): $(BENCH)/go/%: tests/bench/%.go
 # "make deps" takes what it needs to build, run and test from Debian; the
 # programs that the linters and the end-to-end tests need more are in
 # "make deps-ci", what the benchmark compares with in "make deps-bench". Nothing
-# is asked of apt when all is there.
+# is asked of apt when all is there; with make -j one waits for the other.
 DEPS := pkg-config libinih-dev check python3
 DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
 	mandoc nginx-light redis-server postgresql
@@ -183,10 +183,10 @@ ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 missing = $(shell for p in $(1); do dpkg-query -W -f '$${Status}' $$p \
 	2>/dev/null | grep -q 'ok installed' || echo $$p; done)
 define install_packages
-	@missing="$(call missing,$(1))"; test -z "$$missing" || { \
-	    $(ROOT) apt-get update -qq && \
+	@missing="$(call missing,$(1))"; test -z "$$missing" || \
+	    flock Makefile sh -c "$(ROOT) apt-get update -qq && \
 	    $(ROOT) env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-	        apt-get install -y -qq --no-install-recommends $$missing; }
+	        apt-get install -y -qq --no-install-recommends $$missing"
 endef
 
 deps:

@@ -15,6 +15,7 @@
 
 #include "app/loop.h"
 #include "errgroup/clock.h"
+#include "errgroup/worker.h"
 
 static int add_fd(struct loop *loop, int fd, void *source)
 {
@@ -116,8 +117,12 @@ void loop_poll(struct loop *loop)
 {
 	struct epoll_event events[64];
 	uint64_t count;
-	int n = epoll_wait(loop->epoll, events, 64, -1);
+	int n;
 
+	/* What was queued since the last time is run by others, at once. */
+	worker_block();
+	n = epoll_wait(loop->epoll, events, 64, -1);
+	worker_unblock();
 	for (int i = 0; i < n; i++) {
 		struct source *source = events[i].data.ptr;
 

@@ -98,8 +98,9 @@ void worker_post(struct job *job);
 void worker_post_all(struct job_list *jobs);
 
 /*
- * Around what blocks the calling thread: if it is one of the pool's, another
- * one may take its place meanwhile.
+ * Around what blocks the calling thread, which so will not run what it has
+ * queued: the pool does, at once. If it is one of the pool's, another one may
+ * take its place meanwhile.
  */
 void worker_block(void);
 void worker_unblock(void);
