@@ -925,6 +925,12 @@ int exec_check_health(const char *text)
 	return check_probe(text, PROBE_FOR_HEALTH);
 }
 
+void exec_printed(struct exec *exec, const char *text, size_t size)
+{
+	if (exec->prober)
+		prober_hear(exec->prober, text, size);
+}
+
 static void lacks(void *arg, char *text, size_t size)
 {
 	const struct exec *exec = arg;

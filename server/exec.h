@@ -83,6 +83,8 @@ struct exec_options { /* zero is the default everywhere */
 	 *	delay:TIME	it has run for that time: 500ms, 2s, 1m30s
 	 *	fd:N		it writes a newline to descriptor N, 3 to 1023, which
 	 *			is a pipe that it gets (as s6 has it)
+	 *	log:REGEX	it prints a line that has what the extended regular
+	 *			expression means, see regex(7); exec_printed tells
 	 *	notify		it, or another process of its group or descending
 	 *			from it, sends READY=1 to NOTIFY_SOCKET, see
 	 *			sd_notify(3)
@@ -221,6 +223,15 @@ int exec_check_health(const char *text);
  * one (MAINPID of notify); 0 if none runs. From any thread.
  */
 pid_t exec_pid(const struct exec *exec);
+
+/*
+ * Tells what the child has printed, for ready = log:REGEX: to be called by who
+ * reads the other end of stdout_fd, with each piece as it comes; the last one of
+ * a run before that server's next start. A line ends with a newline, or \r\n, and
+ * counts up to 1023 bytes. Does nothing if no line is waited for, and does not
+ * block. From any thread, one at a time, until exec_free.
+ */
+void exec_printed(struct exec *exec, const char *text, size_t size);
 
 /*
  * Splits a command as exec_options.command is: a NULL-terminated array in one

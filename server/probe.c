@@ -13,8 +13,9 @@
 enum { HTTP_PORT = 80, HOST_SIZE = 64 };
 
 static const char *const forms[] = {
-    [PROBE_FOR_READY] = "start, notify, fd:N, delay:TIME, tcp:HOST:PORT, "
-			"unix:PATH, http://HOST:PORT/PATH or exec:COMMAND",
+    [PROBE_FOR_READY] = "start, notify, fd:N, log:REGEX, delay:TIME, "
+			"tcp:HOST:PORT, unix:PATH, http://HOST:PORT/PATH "
+			"or exec:COMMAND",
     [PROBE_FOR_HEALTH] = "tcp:HOST:PORT, unix:PATH, http://HOST:PORT/PATH or "
 			 "exec:COMMAND",
 };
@@ -246,12 +247,29 @@ static int parse_exec(struct probe *probe, const char *command)
 	return probe->argv[0][0] ? 0 : refuse(probe->text, "empty command");
 }
 
+/* ---- log ------------------------------------------------------------------- */
+
+static int parse_log(struct probe *probe, const char *text)
+{
+	char why[80];
+	int ret;
+
+	if (!*text)
+		return refuse(probe->text, "no regular expression");
+	probe->regex = malloc(sizeof(*probe->regex));
+	if (!probe->regex)
+		return -ENOMEM;
+	ret = regcomp(probe->regex, text, REG_EXTENDED | REG_NOSUB);
+	if (!ret)
+		return 0;
+	regerror(ret, probe->regex, why, sizeof(why));
+	free(probe->regex);
+	probe->regex = NULL;
+	return ret == REG_ESPACE ? -ENOMEM : refuse(probe->text, why);
+}
+
 /* ---- all of them ----------------------------------------------------------- */
 
-/*
- * A "log:REGEX" would be told by whoever reads the child's output, as "notify"
- * is by what reads its socket: a kind before PROBE_DELAY.
- */
 static int parse_text(struct probe *probe, const char *dir)
 {
 	const char *text = probe->text, *rest;
@@ -267,6 +285,10 @@ static int parse_text(struct probe *probe, const char *dir)
 	if ((rest = after(text, "fd:"))) {
 		probe->kind = PROBE_FD;
 		return parse_fd(probe, rest);
+	}
+	if ((rest = after(text, "log:"))) {
+		probe->kind = PROBE_LOG;
+		return parse_log(probe, rest);
 	}
 	if ((rest = after(text, "delay:"))) {
 		probe->kind = PROBE_DELAY;
@@ -315,6 +337,9 @@ void probe_fini(struct probe *probe)
 	free(probe->text);
 	free(probe->request);
 	free(probe->argv);
+	if (probe->regex)
+		regfree(probe->regex);
+	free(probe->regex);
 	*probe = (struct probe){.kind = PROBE_START};
 }
 

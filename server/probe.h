@@ -3,6 +3,7 @@
 #define CRATOS_PROBE_H
 
 #include <netinet/in.h>
+#include <regex.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@ enum probe_kind {
 	/* What the child, or the clock, tells: nothing is tried. */
 	PROBE_NOTIFY,
 	PROBE_FD,
+	PROBE_LOG,
 	PROBE_DELAY,
 	/* What is tried until it succeeds: see attempt.h. */
 	PROBE_TCP,
@@ -43,6 +45,7 @@ struct probe {
 	int address_count;
 	char *request; /* what is sent, for PROBE_HTTP */
 	char **argv; /* for PROBE_EXEC */
+	regex_t *regex; /* for PROBE_LOG */
 };
 
 /* The two uses of a probe: not every kind can be both. */

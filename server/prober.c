@@ -47,7 +47,8 @@ enum {
 	HEALTH_TIMEOUT_MS = 5000,
 	HEALTH_FAILURES = 3,
 	MESSAGES_MAX = 16, /* of one look */
-	REASON_SIZE = 160
+	REASON_SIZE = 160,
+	LINE_SIZE = 1024 /* of a line that is looked at */
 };
 
 enum tag { TAG_TIMER, TAG_ATTEMPT, TAG_CHILD, TAG_TOLD };
@@ -79,6 +80,9 @@ struct prober {
 	int64_t delay_ms; /* until the next attempt */
 	int failures; /* of health, in a row */
 	char reason[REASON_SIZE]; /* why it is not ready */
+	char *line; /* of LINE_SIZE, of what is printed; NULL: not heard */
+	size_t line_used;
+	bool found; /* the line that was waited for */
 	struct attempt attempt;
 	struct probe_child child;
 };
@@ -248,7 +252,7 @@ static void time_is_over(struct prober *prober, struct prober_news *news)
 	if (prober->phase == PHASE_OFF)
 		end_attempt(prober);
 	else if (!probe_is_tried(current(prober)))
-		be_ready(prober, news); /* "delay" */
+		be_ready(prober, news); /* "delay", or "log" was found */
 	else if (!prober->trying)
 		try_now(prober, news);
 	else if (prober->child.failure.code)
@@ -325,6 +329,39 @@ static void read_messages(struct prober *prober, struct prober_news *news)
 	}
 }
 
+static bool ends_well(struct prober *prober)
+{
+	prober->line[prober->line_used] = '\0';
+	if (prober->line_used && prober->line[prober->line_used - 1] == '\r')
+		prober->line[prober->line_used - 1] = '\0';
+	prober->line_used = 0;
+	return !regexec(prober->ready.regex, prober->line, 0, NULL, 0);
+}
+
+/* Who hears is not on the app's loop: the timer has it look. */
+static void hear_printed(struct prober *prober, const char *text, size_t size)
+{
+	for (size_t i = 0; i < size && !prober->found; i++) {
+		if (text[i] == '\n')
+			prober->found = ends_well(prober);
+		else if (prober->line_used < LINE_SIZE - 1)
+			prober->line[prober->line_used++] =
+			    text[i] ? text[i] : ' ';
+	}
+	if (prober->found)
+		set_timer(prober, 0);
+}
+
+void prober_hear(struct prober *prober, const char *text, size_t size)
+{
+	if (!prober->line)
+		return;
+	pthread_mutex_lock(&prober->lock);
+	if (prober->phase == PHASE_READY)
+		hear_printed(prober, text, size);
+	pthread_mutex_unlock(&prober->lock);
+}
+
 /* ---- a run ----------------------------------------------------------------- */
 
 static int watch(struct prober *prober, int fd, enum tag tag)
@@ -386,6 +423,8 @@ int prober_begin(struct prober *prober, struct spawn *spawn)
 	pthread_mutex_lock(&prober->lock);
 	assert(prober->epoll < 0);
 	prober->watched = prober->trying = false;
+	prober->found = false;
+	prober->line_used = 0;
 	prober->failures = 0;
 	*prober->reason = '\0';
 	prober->phase = prober_decides(prober) ? PHASE_READY : PHASE_HEALTH;
@@ -573,6 +612,10 @@ static int parse(struct prober *prober, const struct exec_options *options)
 	int ret = probe_parse(&prober->ready, options->ready, options->dir,
 	    PROBE_FOR_READY);
 
+	if (!ret && prober->ready.kind == PROBE_LOG) {
+		prober->line = malloc(LINE_SIZE);
+		ret = prober->line ? 0 : -ENOMEM;
+	}
 	return ret ? ret
 		   : probe_parse(&prober->health, options->health, options->dir,
 			 PROBE_FOR_HEALTH);
@@ -614,6 +657,7 @@ void prober_free(struct prober **prober)
 		return;
 	*prober = NULL;
 	probe_child_fini(&old->child);
+	free(old->line);
 	probe_fini(&old->ready);
 	probe_fini(&old->health);
 	pthread_mutex_destroy(&old->lock);

@@ -60,6 +60,9 @@ int prober_watch(struct prober *prober, struct context *ctx, pid_t leader,
     server_watch_fn *fn, void *arg);
 void prober_look(struct prober *prober, struct prober_news *news);
 
+/* What the child has printed, for a "log" to be found in it. */
+void prober_hear(struct prober *prober, const char *text, size_t size);
+
 /* No more attempts: what one has started is killed. */
 void prober_stop(struct prober *prober);
 

@@ -178,6 +178,20 @@ static bool lacks_a_time(struct fake_host *unused)
 	return strstr(lacks(), "no answer within 0.3 s") || host.ended;
 }
 
+/* A moment has passed, in which it could have become ready. */
+static bool has_lived(struct fake_host *woken)
+{
+	static int looks;
+
+	if (++looks < 20 && !woken->ready_count) {
+		usleep(1000);
+		eventfd_write(woken->wake, 1);
+		return false;
+	}
+	looks = 0;
+	return true;
+}
+
 static bool has_word(struct fake_host *unused)
 {
 	struct pollfd pollfd = {.fd = word_fd, .events = POLLIN};
@@ -216,7 +230,7 @@ static bool is_group_gone(void *pid)
 START_TEST(a_text_that_is_a_probe_is_taken)
 {
 	static const char *const texts[] = {"start", "notify", "fd:3",
-	    "fd:1023", "delay:0s", "delay:500ms", "delay:1m30s",
+	    "fd:1023", "delay:0s", "delay:500ms", "delay:1m30s", "log:^(a|b)+$",
 	    "tcp:1.2.3.4:1", "tcp:[::1]:65535", "tcp:localhost:80",
 	    "unix:/run/x", "unix:x", "unix:@x", "http://localhost",
 	    "http://127.0.0.1:8080/a?b=c#d", "http://[::1]:80/",
@@ -225,7 +239,7 @@ START_TEST(a_text_that_is_a_probe_is_taken)
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
 		ck_assert_msg(!exec_check_ready(texts[i]), "%s: %s", texts[i],
 		    error_of(-EINVAL).text);
-	for (size_t i = 7; i < sizeof(texts) / sizeof(*texts); i++)
+	for (size_t i = 8; i < sizeof(texts) / sizeof(*texts); i++)
 		ck_assert_msg(!exec_check_health(texts[i]), "%s: %s", texts[i],
 		    error_of(-EINVAL).text);
 }
@@ -236,12 +250,14 @@ START_TEST(a_text_that_is_no_probe_is_refused_with_the_reason)
 	static const struct {
 		const char *text, *why;
 	} bad[] = {
-	    {"", ": not one of start, notify, fd:N, delay:TIME, "
+	    {"", ": not one of start, notify, fd:N, log:REGEX, delay:TIME, "
 		 "tcp:HOST:PORT, unix:PATH, http://HOST:PORT/PATH or "
 		 "exec:COMMAND"},
 	    {"https://a/", "https://a/: not one of start, notify, fd:N, "
-			   "delay:TIME, tcp:HOST:PORT, unix:PATH, "
+			   "log:REGEX, delay:TIME, tcp:HOST:PORT, unix:PATH, "
 			   "http://HOST:PORT/PATH or exec:COMMAND"},
+	    {"log:", "log:: no regular expression"},
+	    {"log:a(b", "log:a(b: Unmatched ( or \\("},
 	    {"fd:2", "fd:2: the descriptor is not one of 3 to 1023"},
 	    {"fd:", "fd:: the descriptor is not one of 3 to 1023"},
 	    {"fd:1024", "fd:1024: the descriptor is not one of 3 to 1023"},
@@ -380,6 +396,81 @@ START_TEST(a_server_is_ready_when_it_writes_a_newline_to_its_descriptor)
 	stop_cleanly();
 	ck_assert_int_eq(host.ready_count, 1);
 	clear();
+}
+END_TEST
+
+/* ---- log ---- */
+
+static void print(const char *text)
+{
+	exec_printed(child, text, strlen(text));
+}
+
+START_TEST(a_server_is_ready_when_it_prints_the_line)
+{
+	run_probe(FOREVER, "log:^up [0-9]+$");
+	assert_lacks("log:^up [0-9]+$");
+	print("not up 1\nup\n1\nup");
+	print("");
+	print(" 23 \nu");
+	print("p 4");
+	fake_host_drive(&host, has_lived);
+	ck_assert_int_eq(host.ready_count, 0);
+	print("5\r\nup 6\n");
+	fake_host_until_ready(&host);
+	ck_assert_str_eq(lacks(), "");
+	print("up 7\n");
+	stop_cleanly();
+	ck_assert_int_eq(host.ready_count, 1);
+	print("up 8\n");
+	clear();
+}
+END_TEST
+
+START_TEST(a_line_that_is_printed_may_be_long_and_have_zeros)
+{
+	static char line[5000];
+
+	memset(line, 'x', sizeof(line));
+	run_probe(FOREVER, "log:^a.*up$");
+	exec_printed(child, line, sizeof(line));
+	print("up\n");
+	memcpy(line + 3000, "\na\0up\n", 6);
+	fake_host_drive(&host, has_lived);
+	ck_assert_int_eq(host.ready_count, 0);
+	exec_printed(child, line, sizeof(line));
+	assert_ready_and_stop();
+}
+END_TEST
+
+START_TEST(each_run_has_to_print_the_line_itself)
+{
+	run_probe("sh -c 'read l <word; exit 1'", "log:^up$");
+	assert_lacks("log:^up$");
+	print("u");
+	ck_assert_int_eq(write(word_fd, "\n", 1), 1);
+	ck_assert_int_eq(fake_host_until_end(&host).code, -ECHILD);
+	print("\nup\nu");
+	fake_host_start(&host);
+	assert_lacks("log:^up$");
+	print("p\n");
+	fake_host_drive(&host, has_lived);
+	ck_assert_int_eq(host.ready_count, 0);
+	print("up\n");
+	fake_host_until_ready(&host);
+	stop_cleanly();
+	clear();
+}
+END_TEST
+
+START_TEST(what_is_printed_is_nothing_to_others)
+{
+	make(&(struct exec_options){.command = FOREVER});
+	print("up\n");
+	clear();
+	run_probe(FOREVER, "delay:10ms");
+	print("up\n");
+	assert_ready_and_stop();
 }
 END_TEST
 
@@ -1244,6 +1335,10 @@ static void add_children(Suite *suite)
 	    a_server_is_ready_when_it_writes_a_newline_to_its_descriptor,
 	    a_child_has_the_descriptor_that_it_tells_by_and_no_other,
 	    a_descriptor_that_is_closed_without_a_newline_is_told);
+	ADD(suite, "log", a_server_is_ready_when_it_prints_the_line,
+	    a_line_that_is_printed_may_be_long_and_have_zeros,
+	    each_run_has_to_print_the_line_itself,
+	    what_is_printed_is_nothing_to_others);
 	ADD(suite, "tcp, unix",
 	    a_server_is_ready_when_its_port_can_be_connected_to,
 	    localhost_is_an_address_of_either_family,

@@ -151,10 +151,15 @@ static size_t check_probe(struct appfile *file, size_t i, const char *key,
 	return 1;
 }
 
+static bool is_log(const char *probe)
+{
+	return probe && !strncmp(probe, "log:", 4);
+}
+
 static bool is_tried(const char *probe)
 {
 	return probe && strpbrk(probe, ":") && strncmp(probe, "fd:", 3) &&
-	       strncmp(probe, "delay:", 6);
+	       strncmp(probe, "delay:", 6) && !is_log(probe);
 }
 
 /* Keys of probes that differ from the defaults, where they do nothing. */
@@ -245,6 +250,7 @@ static void release_exec(void *arg)
 {
 	struct exec *exec = arg;
 
+	output_tell_no_more(exec);
 	exec_free(&exec);
 }
 
@@ -324,6 +330,8 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 	free(env);
 	if (ret)
 		return ret;
+	if (server->output && is_log(keys->ready))
+		output_tell(server->output, exec);
 	server->exec = exec;
 	server->server = exec_server(exec, server->name);
 	server->server.release = release_exec;
@@ -445,6 +453,18 @@ static void name_server(struct appfile *file, size_t i)
 	    config_instance(file->config, "server:", i, &server->number);
 }
 
+/* Whether somebody reads what it prints. */
+static bool is_read(struct appfile *file, size_t i)
+{
+	enum log_kind kind = file->servers[i].log.kind;
+
+	if (kind == LOG_LINES || kind == LOG_FILE)
+		return true;
+	refuse(file, i, "ready",
+	    "its output is not read, as log is inherit or null");
+	return false;
+}
+
 static void make_server(struct appfile *file, size_t i, bool thorough,
     const struct appfile *in_force)
 {
@@ -459,6 +479,8 @@ static void make_server(struct appfile *file, size_t i, bool thorough,
 		wrong = is_wrong(file, i, keys);
 	if (!wrong && file->app && !keys->tcp_echo)
 		wrong = !log_resolve(file, i, thorough);
+	if (!wrong && is_log(keys->ready))
+		wrong = !is_read(file, i);
 	if (order_check_names(file, i) || wrong)
 		return;
 	server->after = instances_names(file, keys->after);

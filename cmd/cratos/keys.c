@@ -331,8 +331,8 @@ const struct config_field server_fields[] = {
 	.type = CONFIG_COMMAND,
 	.offset = offsetof(struct server_keys, ready),
 	.help = "what tells that the program is ready: start, notify, fd:N, "
-		"delay:TIME, tcp:HOST:PORT, unix:PATH, http://HOST:PORT/PATH "
-		"or exec:COMMAND",
+		"log:REGEX, delay:TIME, tcp:HOST:PORT, unix:PATH, "
+		"http://HOST:PORT/PATH or exec:COMMAND",
 	.example = "start"},
     {.key = "ready_interval",
 	.type = CONFIG_DURATION,

@@ -23,7 +23,8 @@
  * reader touches, and writes without the lock: a slow disk holds up no more
  * than what else is printed. The reader alone drops a pipe, so what an epoll has
  * given it is there. `lock` is taken under that of logfile.c, and that of writer.c
- * under it.
+ * under it. An exec is told under it, too: what it is told is of the run that goes
+ * on, and it is there.
  *
  * The reader is detached, and ends with the process. After output_end (`over`)
  * it prints nothing.
@@ -44,6 +45,7 @@
 #include <unistd.h>
 
 #include <cratos/error.h>
+#include <cratos/exec.h>
 
 #include "cmd/cratos/logfile.h"
 #include "cmd/cratos/output.h"
@@ -66,6 +68,8 @@ struct output {
 	/* guarded by lock */
 	int refs; /* the reader's and the holder's */
 	int left; /* bytes until the end of a run; -1: it goes on */
+	int taken; /* of them, read already, but not in the file yet */
+	struct exec *exec; /* that is told; NULL: none */
 	bool goes_on; /* what comes belongs to a line that has begun */
 	char *text; /* of a line without its end, or NULL */
 	size_t used, size;
@@ -79,6 +83,7 @@ static struct {
 	const struct printer *printer;
 	LIST_HEAD(, output) all;
 	size_t unsettled; /* how many have a run to end */
+	size_t telling; /* how many have an exec */
 	bool over;
 	char piece[PIECE], batch[BATCH];
 	struct line lines; /* in batch */
@@ -227,7 +232,7 @@ static int waiting(const struct output *output)
 /* All that is in the pipe, and no more, is of a run that has ended. */
 static void begin_to_settle(struct output *output)
 {
-	int left = waiting(output);
+	int left = waiting(output) + output->taken;
 
 	if (output->left < 0)
 		out.unsettled++;
@@ -236,11 +241,20 @@ static void begin_to_settle(struct output *output)
 		settle(output);
 }
 
-static size_t piece_size(const struct output *output, size_t most)
+/*
+ * Reads a piece, of one run; what read(2) has returned. What is of a run that has
+ * ended is no news of the next one's.
+ */
+static ssize_t take(struct output *output, char *piece, size_t most)
 {
-	return output->left >= 0 && (size_t)output->left < most
-		   ? (size_t)output->left
-		   : most;
+	ssize_t n;
+
+	if (output->left >= 0 && (size_t)output->left < most)
+		most = (size_t)output->left;
+	n = read(output->fd, piece, most);
+	if (n > 0 && output->exec && output->left < 0)
+		exec_printed(output->exec, piece, (size_t)n);
+	return n;
 }
 
 static void took(struct output *output, ssize_t size)
@@ -255,7 +269,7 @@ static void took(struct output *output, ssize_t size)
 /* Reads and prints a piece; what read(2) has returned. */
 static ssize_t print_piece(struct output *output)
 {
-	ssize_t n = read(output->fd, out.piece, piece_size(output, PIECE));
+	ssize_t n = take(output, out.piece, PIECE);
 
 	if (n <= 0)
 		return n;
@@ -305,14 +319,13 @@ static void tell(const char *text)
 
 static void read_for_file(struct output *output)
 {
-	size_t most;
 	ssize_t n;
 	int ret;
 
 	pthread_mutex_lock(&out.lock);
-	most = piece_size(output, FILE_PIECE);
+	n = take(output, out.file_piece, FILE_PIECE);
+	output->taken = n > 0 ? (int)n : 0;
 	pthread_mutex_unlock(&out.lock);
-	n = read(output->fd, out.file_piece, most);
 	if (!n) {
 		drop(output);
 		return;
@@ -323,6 +336,7 @@ static void read_for_file(struct output *output)
 	if (ret)
 		tell(error_of(ret).text);
 	pthread_mutex_lock(&out.lock);
+	output->taken = 0;
 	took(output, n);
 	pthread_mutex_unlock(&out.lock);
 }
@@ -523,6 +537,29 @@ int output_open(struct output **output, const struct output_options *options,
 	return 0;
 }
 
+void output_tell(struct output *output, struct exec *exec)
+{
+	pthread_mutex_lock(&out.lock);
+	output->exec = exec;
+	out.telling++;
+	pthread_mutex_unlock(&out.lock);
+}
+
+void output_tell_no_more(const struct exec *exec)
+{
+	struct output *output;
+
+	pthread_mutex_lock(&out.lock);
+	output = out.telling ? LIST_FIRST(&out.all) : NULL;
+	while (output && output->exec != exec)
+		output = LIST_NEXT(output, link);
+	if (output) {
+		output->exec = NULL;
+		out.telling--;
+	}
+	pthread_mutex_unlock(&out.lock);
+}
+
 void output_reopen(void)
 {
 	pthread_mutex_lock(&out.lock);
@@ -557,12 +594,13 @@ static void print_waiting(struct output *output)
 
 void output_settle(struct output *output, bool ended)
 {
-	if (!output || output->file)
+	if (!output)
 		return;
 	pthread_mutex_lock(&out.lock);
 	if (ended)
 		begin_to_settle(output);
-	print_waiting(output);
+	if (!output->file)
+		print_waiting(output);
 	pthread_mutex_unlock(&out.lock);
 }
 

@@ -13,6 +13,7 @@
 
 /* Where a server's lines come from. */
 struct output;
+struct exec;
 
 /* Where it goes. */
 struct output_options {
@@ -40,6 +41,13 @@ void output_make_room(size_t servers);
  */
 int output_open(struct output **output, const struct output_options *options,
     int *fd);
+
+/*
+ * Has exec_printed told what the program prints; until output_tell_no_more, which
+ * comes before exec_free. From any thread.
+ */
+void output_tell(struct output *output, struct exec *exec);
+void output_tell_no_more(const struct exec *exec);
 
 /*
  * Has all files opened anew, under their names. Does not block, nor wait for it;

@@ -66,6 +66,50 @@ a_program_says_itself_when_it_is_ready() {
 	lacks "$work/app.err" 'error|failed'
 }
 
+a_program_is_ready_when_it_prints_the_line() {
+	write_app <<-INI
+		[server:lines]
+		shell = echo loading; echo "listening on 80" >&2; exec sleep 1000
+		ready = log:^listening on [0-9]+$
+
+		[server:file]
+		shell = echo "up 1"; exec sleep 1000
+		log = file:$work/file.log
+		ready = log:^up [0-9]$
+
+		[server:late]
+		shell = echo late; exec sleep 1000
+		after = lines file
+	INI
+	start_app || return
+	has_in_order "$work/app.err" 'lines +listening on 80' \
+		'lines +ready after' 'late +starting'
+	has_in_order "$work/app.err" 'file +ready after' 'late +starting'
+	is 'the file' "$(cat "$work/file.log")" 'up 1'
+	stop_app TERM
+	is 'exit status' "$status" 0
+	lacks "$work/app.err" 'error|failed'
+}
+
+# What the first run has printed is not taken for the second one's, though it is
+# read only then, since our lines were not read.
+each_run_prints_its_own_line() {
+	write_app <<-INI
+		[server:twice]
+		shell = test -e $work/again && exec sleep 1000; touch $work/again; \
+			yes up & sleep 0.3; kill \$!; wait; exit 1
+		ready = log:^up$
+		restart = on-failure
+		restart_delay = 1ms
+		restart_limit = 1
+		restart_window = 1m
+		start_timeout = 2s
+	INI
+	timeout 60 "$cratos" run "$work/app.ini" 2>&1 | { sleep 1 && cat >"$work/err"; }
+	is 'exit status' "${PIPESTATUS[0]}" 1
+	has "$work/err" 'twice .*log:\^up\$'
+}
+
 a_start_that_takes_too_long_says_what_was_lacking() {
 	notify_py >"$work/notify.py"
 	write_app <<-INI
@@ -191,6 +235,11 @@ check_refuses_what_is_no_probe() {
 		[server:e]
 		tcp-echo = 127.0.0.1:0
 		health = exec:true
+
+		[server:f]
+		exec = true
+		ready = log:x
+		log = null
 	INI
 	run "$cratos" check "$work/app.ini"
 	is 'exit status' "$status" 78
@@ -201,6 +250,7 @@ check_refuses_what_is_no_probe() {
 	has "$work/err" 'ini:19: \[server:d\] ready: a one-shot is ready when'
 	has "$work/err" 'ini:20: \[server:d\] ready_timeout: does nothing without'
 	has "$work/err" 'ini:24: \[server:e\] health: goes with exec and shell'
+	has "$work/err" 'ini:28: \[server:f\] ready: its output is not read'
 }
 
 check_shows_probes() {
@@ -219,6 +269,8 @@ check_shows_probes() {
 
 test_that what_comes_after_starts_when_the_port_answers
 test_that a_program_says_itself_when_it_is_ready
+test_that a_program_is_ready_when_it_prints_the_line
+test_that each_run_prints_its_own_line
 test_that a_start_that_takes_too_long_says_what_was_lacking
 test_that the_report_says_what_is_lacking
 test_that a_server_that_is_not_well_is_restarted
