@@ -85,8 +85,8 @@ struct context_after {
 LIST_HEAD(context_list, context);
 
 struct context {
+	atomic_int err; /* first: see context_err */
 	unsigned magic;
-	atomic_int err;
 	/* constant after creation */
 	struct context *parent, *root;
 	const void *key;
@@ -107,6 +107,10 @@ struct context {
 	const struct error *cause; /* constant once err is set */
 	struct error given; /* last: see lean */
 };
+
+static_assert(offsetof(struct context, err) == 0 &&
+		  sizeof(atomic_int) == sizeof(int),
+    "as context_err reads it");
 
 static struct context background = {.magic = CONTEXT_MAGIC,
     .refs = 1,
@@ -132,12 +136,6 @@ static void lock_tree(const struct context *ctx)
 static void unlock_tree(const struct context *ctx)
 {
 	lock_leave(&ctx->root->lock);
-}
-
-/* What context_err says, without a call across the library's border. */
-static inline int err_of(const struct context *ctx)
-{
-	return atomic_load_explicit(&ctx->err, memory_order_acquire);
 }
 
 /* Under the tree's lock: n references more; returns how many there are. */
@@ -209,7 +207,7 @@ static void walk(struct context *ctx, int err, const struct error *given,
 	const struct error *cause = err == -ETIMEDOUT ? &timed_out : &canceled;
 	struct context_list todo = LIST_HEAD_INITIALIZER(todo);
 
-	if (err_of(ctx))
+	if (context_err(ctx))
 		return;
 	if (given) {
 		assert(!ctx->lean);
@@ -369,7 +367,7 @@ static void link_to_parent(struct context *ctx)
 	if (ctx->root == ctx)
 		return;
 	ref(parent, 1);
-	err = err_of(parent);
+	err = context_err(parent);
 	if (err) {
 		ctx->cause = parent->cause;
 		atomic_store_explicit(&ctx->err, err, memory_order_release);
@@ -436,7 +434,7 @@ static int arm_deadline(struct context *ctx)
 {
 	int ret;
 
-	if (err_of(ctx))
+	if (context_err(ctx))
 		return 0;
 	ret = timer_arm(&ctx->timer, ctx->deadline_ms, deadline_passed);
 	if (ret)
@@ -515,14 +513,11 @@ struct context *context_with_timeout(struct context *parent, int64_t timeout_ms)
 	    now_ms);
 }
 
-int context_err(const struct context *ctx)
-{
-	return err_of(ctx);
-}
+extern inline int context_err(const struct context *ctx);
 
 struct error context_cause(const struct context *ctx)
 {
-	if (!err_of(ctx))
+	if (!context_err(ctx))
 		return (struct error){0};
 	return *ctx->cause;
 }
@@ -548,7 +543,7 @@ int context_fd(struct context *ctx)
 
 	lock_tree(ctx);
 	if (ctx->fd == NO_FD) {
-		fd = eventfd(err_of(ctx) != 0, EFD_CLOEXEC | EFD_NONBLOCK);
+		fd = eventfd(context_err(ctx) != 0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (fd >= 0)
 			ctx->fd = fd;
 		else
@@ -566,7 +561,7 @@ static bool count_waiter(struct context *ctx)
 	bool live;
 
 	lock_tree(ctx);
-	live = !err_of(ctx);
+	live = !context_err(ctx);
 	if (live)
 		ctx->waiters++;
 	unlock_tree(ctx);
@@ -578,16 +573,16 @@ int context_wait(struct context *ctx, int64_t timeout_ms)
 	bool for_ever = timeout_ms < 0;
 	int64_t deadline_ms;
 	struct timespec until;
-	int err = err_of(ctx);
+	int err = context_err(ctx);
 
 	if (err || !timeout_ms)
 		return err;
 	deadline_ms = for_ever ? INT64_MAX : clock_deadline_ms(timeout_ms);
 	until = clock_timespec_ms(deadline_ms);
 	if (!count_waiter(ctx))
-		return err_of(ctx);
+		return context_err(ctx);
 	worker_block();
-	while (!(err = err_of(ctx))) {
+	while (!(err = context_err(ctx))) {
 		if (clock_ms() >= deadline_ms)
 			break;
 		futex_wait(&ctx->err, 0, for_ever ? NULL : &until);
@@ -621,7 +616,7 @@ struct context_after *context_after(struct context *ctx, void (*fn)(void *arg),
 	after->arg = arg;
 	lock_tree(ctx);
 	ref(ctx, 1);
-	fire = err_of(ctx) != 0;
+	fire = context_err(ctx) != 0;
 	if (!fire)
 		TAILQ_INSERT_TAIL(&ctx->afters, &after->job, link);
 	unlock_tree(ctx);
@@ -638,7 +633,7 @@ int context_after_job(struct context *ctx, struct job *job)
 	if (ret || ctx == &background)
 		return ret;
 	lock_tree(ctx);
-	fire = err_of(ctx) != 0;
+	fire = context_err(ctx) != 0;
 	if (!fire)
 		TAILQ_INSERT_TAIL(&ctx->afters, job, link);
 	unlock_tree(ctx);
@@ -661,7 +656,7 @@ bool context_after_stop(struct context_after **after)
 	if (returned)
 		ctx = old->arg;
 	lock_tree(ctx);
-	stopped = !err_of(ctx);
+	stopped = !context_err(ctx);
 	if (stopped)
 		TAILQ_REMOVE(&ctx->afters, &old->job, link);
 	unref_and_unlock(ctx);

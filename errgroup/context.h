@@ -79,8 +79,16 @@ void context_cancel(struct context *ctx, const struct error *cause);
  */
 void context_free(struct context **ctx);
 
-/* 0 while ctx is live; -ECANCELED or -ETIMEDOUT once it is done. */
-int context_err(const struct context *ctx);
+/*
+ * 0 while ctx is live; -ECANCELED or -ETIMEDOUT once it is done. One load: the
+ * library has this as a function too, but a context begins with the word that
+ * it reads, as part of the ABI, so that a loop may ask at each turn.
+ */
+inline int context_err(const struct context *ctx)
+{
+	return __atomic_load_n((const int *)(const void *)ctx,
+	    __ATOMIC_ACQUIRE);
+}
 
 /*
  * Why ctx is done: the cause of whoever was first to cancel it or one of its

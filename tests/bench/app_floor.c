@@ -1,22 +1,28 @@
 /*
- * The floor under app.c with blocking servers: N bare threads, which have the
- * stack that the library's threads have by default, a signalfd, and a
- * condition to stop on.
+ * The floor under app.c: a signalfd, and N servers by hand.
  *
- *	app_floor N
+ *	app_floor hook|blocking N
  *
- * It writes a byte to descriptor 3 once all threads run, as app.c and app.go
- * wait for theirs.
+ * Hooks are called in turn, by the first thread. A server that blocks is a bare
+ * thread, which has the stack that the library's threads have by default, and a
+ * condition to stop on. A byte is written to descriptor 3 once all run, as
+ * app.c and app.go do.
  */
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 enum { READY_FD = 3, STACK_BYTES = 1024 * 1024 };
+
+struct hooks {
+	int (*start)(void *arg);
+	int (*stop)(void *arg);
+};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t all_run = PTHREAD_COND_INITIALIZER;
@@ -49,7 +55,7 @@ static int block_signals(void)
 	return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-static int start(pthread_t *threads, int count)
+static int start_threads(pthread_t *threads, int count)
 {
 	pthread_attr_t attr;
 	int ret = 0;
@@ -69,7 +75,7 @@ static int start(pthread_t *threads, int count)
 	return 0;
 }
 
-static void stop_all(pthread_t *threads, int count)
+static void stop_threads(pthread_t *threads, int count)
 {
 	pthread_mutex_lock(&lock);
 	stopped = true;
@@ -79,28 +85,62 @@ static void stop_all(pthread_t *threads, int count)
 		pthread_join(threads[i], NULL);
 }
 
-int main(int argc, char **argv)
+static bool wait_for_signal(int fd)
 {
 	struct signalfd_siginfo info;
-	pthread_t *threads;
-	int count, signal_fd, status = 1;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: app_floor N\n");
+	return write(READY_FD, "", 1) == 1 &&
+	       read(fd, &info, sizeof(info)) == sizeof(info);
+}
+
+static bool run_blocking(int count, int signal_fd)
+{
+	pthread_t *threads = calloc((size_t)count, sizeof(*threads));
+	bool ok = threads && start_threads(threads, count) == 0 &&
+		  wait_for_signal(signal_fd);
+
+	if (ok)
+		stop_threads(threads, count);
+	free(threads);
+	return ok;
+}
+
+static int nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static bool run_hooks(int count, int signal_fd)
+{
+	struct hooks *hooks = calloc((size_t)count, sizeof(*hooks));
+	bool ok = hooks != NULL;
+
+	for (int i = 0; ok && i < count; i++)
+		hooks[i] = (struct hooks){nothing, nothing};
+	for (int i = 0; ok && i < count; i++)
+		ok = hooks[i].start(NULL) == 0;
+	ok = ok && wait_for_signal(signal_fd);
+	for (int i = count; ok && i-- > 0;)
+		ok = hooks[i].stop(NULL) == 0;
+	free(hooks);
+	return ok;
+}
+
+int main(int argc, char **argv)
+{
+	bool hook = argc == 3 && strcmp(argv[1], "hook") == 0, ok;
+	int signal_fd;
+
+	if (argc != 3 || (!hook && strcmp(argv[1], "blocking") != 0)) {
+		fprintf(stderr, "usage: app_floor hook|blocking N\n");
 		return 2;
 	}
-	count = atoi(argv[1]);
-	threads = calloc((size_t)count, sizeof(*threads));
 	signal_fd = block_signals();
-	if (threads && signal_fd >= 0 && start(threads, count) == 0 &&
-	    write(READY_FD, "", 1) == 1 &&
-	    read(signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		stop_all(threads, count);
-		status = 0;
-	}
-	if (status)
+	ok = signal_fd >= 0 &&
+	     (hook ? run_hooks : run_blocking)(atoi(argv[2]), signal_fd);
+	if (!ok)
 		fprintf(stderr, "app_floor: failed\n");
-	free(threads);
 	close(signal_fd);
-	return status;
+	return ok ? 0 : 1;
 }

@@ -1,13 +1,26 @@
 /*
- * The floor under errgroup.c: the same with bare threads, which have the stack
- * that the library's threads have by default.
+ * The floor under errgroup.c and context.c: the same with bare threads, which
+ * have the stack that the library's threads have by default, and no more than
+ * the workload needs.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/sysinfo.h>
 
 #include "round.h"
 
-enum { BLOCKED = 1000, STACK_BYTES = 1024 * 1024 };
+enum {
+	BLOCKED = 1000,
+	PARKED = 1000,
+	LOOKS = 64,
+	LIMIT = 2,
+	STACK_BYTES = 1024 * 1024
+};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t all_there = PTHREAD_COND_INITIALIZER;
@@ -16,13 +29,13 @@ static pthread_cond_t cancel = PTHREAD_COND_INITIALIZER;
 static int missing;
 static bool cancelled;
 
-static void start(pthread_t *thread, void *(*main)(void *arg))
+static void start(pthread_t *thread, void *(*main)(void *arg), void *arg)
 {
 	pthread_attr_t attr;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	errno = pthread_create(thread, &attr, main, NULL);
+	errno = pthread_create(thread, &attr, main, arg);
 	round_must(errno == 0, "pthread_create");
 	pthread_attr_destroy(&attr);
 }
@@ -37,7 +50,7 @@ static void first_task(long n)
 	while (n--) {
 		pthread_t thread;
 
-		start(&thread, nothing);
+		start(&thread, nothing, NULL);
 		pthread_join(thread, NULL);
 	}
 }
@@ -61,7 +74,7 @@ static void blocked(long n)
 		missing = BLOCKED;
 		cancelled = false;
 		for (int i = 0; i < BLOCKED; i++)
-			start(&threads[i], block);
+			start(&threads[i], block, NULL);
 		pthread_mutex_lock(&lock);
 		while (missing)
 			pthread_cond_wait(&all_there, &lock);
@@ -73,9 +86,124 @@ static void blocked(long n)
 	}
 }
 
+/* ---- threads that stay awake, and are handed one task after another ---- */
+
+/*
+ * As many as there are processors beside that of the first thread, which hands
+ * out, but no more than may run at a time.
+ */
+
+static atomic_long handed_out, done;
+/* constant once the threads run */
+static long to_do;
+static int threads_count;
+
+/* Until *count is at least least. */
+static void wait_awake(atomic_long *count, long least)
+{
+	for (int i = 1; atomic_load(count) < least; i++) {
+		if (i % LOOKS == 0)
+			sched_yield();
+	}
+}
+
+/* Does every threads_count-th task, from the one numbered arg. */
+static void *do_tasks(void *arg)
+{
+	for (long i = (long)(intptr_t)arg; i < to_do; i += threads_count) {
+		wait_awake(&handed_out, i + 1);
+		round_work(round_number());
+		atomic_fetch_add(&done, 1);
+	}
+	return arg;
+}
+
+static void limit_2_work(long n)
+{
+	pthread_t threads[LIMIT];
+
+	atomic_store(&handed_out, 0);
+	atomic_store(&done, 0);
+	to_do = n;
+	threads_count = get_nprocs() > LIMIT ? LIMIT : 1;
+	for (int i = 0; i < threads_count; i++)
+		start(&threads[i], do_tasks, (void *)(intptr_t)i);
+	for (long i = 0; i < n; i++) {
+		wait_awake(&done, i - LIMIT + 1);
+		atomic_fetch_add(&handed_out, 1);
+	}
+	for (int i = 0; i < threads_count; i++)
+		pthread_join(threads[i], NULL);
+}
+
+/* ---- a sleeping thread that calls what a list holds ---- */
+
+struct parked {
+	struct parked *next;
+	void (*fn)(void *arg);
+};
+
+static sem_t cancelled_list, all_ran;
+static atomic_long to_run;
+static struct parked *list; /* given with cancelled_list */
+
+static void ran(void *arg)
+{
+	(void)arg;
+	if (atomic_fetch_sub(&to_run, 1) == 1)
+		sem_post(&all_ran);
+}
+
+static void *run_lists(void *arg)
+{
+	struct parked *next;
+
+	for (;;) {
+		sem_wait(&cancelled_list);
+		next = list; /* which is another's once all have run */
+		if (!next)
+			return arg;
+		while (next) {
+			struct parked *parked = next;
+
+			next = parked->next;
+			parked->fn(NULL);
+			free(parked);
+		}
+	}
+}
+
+static void parked_1000(long n)
+{
+	pthread_t thread;
+
+	sem_init(&cancelled_list, 0, 0);
+	sem_init(&all_ran, 0, 0);
+	start(&thread, run_lists, NULL);
+	while (n--) {
+		struct parked *head = NULL;
+
+		atomic_store(&to_run, PARKED);
+		for (int i = 0; i < PARKED; i++) {
+			struct parked *parked = malloc(sizeof(*parked));
+
+			round_must(parked != NULL, "malloc");
+			*parked = (struct parked){head, ran};
+			head = parked;
+		}
+		list = head;
+		sem_post(&cancelled_list);
+		sem_wait(&all_ran);
+	}
+	list = NULL;
+	sem_post(&cancelled_list);
+	pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct workload workloads[] = {WORKLOAD_COLD(first_task),
+	static const struct workload workloads[] = {WORKLOAD(limit_2_work),
+	    WORKLOAD(parked_1000), WORKLOAD_COLD(first_task),
 	    WORKLOAD_COLD(blocked), {0}};
 
 	return round_main(workloads, argc, argv);

@@ -1,4 +1,6 @@
 /* See round.h. round.go does the same: change both. */
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,16 @@ static long number;
 long round_number(void)
 {
 	return number;
+}
+
+void round_work(long steps)
+{
+	static _Atomic uint64_t worked;
+	uint64_t x = (uint64_t)steps;
+
+	for (long i = 0; i < steps; i++)
+		x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
+	atomic_store_explicit(&worked, x, memory_order_relaxed);
 }
 
 void round_must(bool ok, const char *what)

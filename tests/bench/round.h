@@ -34,6 +34,9 @@ int round_main(const struct workload *workloads, int argc, char **argv);
 /* The number on the command line; 0 without. */
 long round_number(void);
 
+/* Each step needs the one before, so that compilers make the same of it. */
+void round_work(long steps);
+
 /* Ends the process if what a workload relies on has failed. */
 void round_must(bool ok, const char *what);
 

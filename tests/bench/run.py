@@ -4,6 +4,9 @@
 A round runs each workload once on either side, one right after the other,
 and every other round in the reverse order. The ratio is that of such a pair,
 so what the machine does meanwhile falls on both; the table has the medians.
+
+A row "floor: ..." has in the place of cratos a bare program that does no more
+than the workload above it needs: what no library can be faster than here.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import time
 
 TIMEOUT_S = 60  # for one program
 PAIR_BUDGET_S = 40  # no further round of a pair after that
+FLOOR = None  # the bar of a row that has none
 
 Row = collections.namedtuple("Row", "label figure kind bar")
 # repeats: runs a round, of which the round's figure is the median.
@@ -38,37 +42,49 @@ def context(workload, label, bar):
                 [Row(label, 0, "ns", bar)])
 
 
+def group_floor(workload, go, label, number=None):
+    arguments = [workload] + ([str(number)] if number else [])
+    return Pair(["errgroup_floor"] + arguments, [go] + arguments, "Go", 1,
+                [Row("floor: " + label, 0, "ns", FLOOR)])
+
+
 def cold(workload, label, repeats, bar):
     return Pair(["errgroup", workload], ["errgroup_floor", workload],
                 "threads", repeats, [Row(label, 0, "ns", bar)])
 
 
-def app(kind, count, theirs, against, rows):
-    return Pair(["drive", "app", kind, str(count)], ["drive"] + theirs,
+def app(ours, kind, count, theirs, against, rows):
+    return Pair(["drive", ours, kind, str(count)],
+                ["drive", theirs, kind, str(count)],
                 against, 5 if count < 10000 else 3, rows)
 
 
-def app_times(kind, count, bar):
-    servers = "%d %s server%s" % (count, kind, "s" if count > 1 else "")
-    return [Row("app of %s, exec to ready" % servers, 0, "ns", bar),
-            Row("app of %s, SIGTERM to exit" % servers, 1, "ns", bar)]
+def app_times(start, kind, count, bar):
+    servers = "%s of %d %s server%s" % (start, count, kind,
+                                        "s" if count > 1 else "")
+    return [Row(servers + ", exec to ready", 0, "ns", bar),
+            Row(servers + ", SIGTERM to exit", 1, "ns", bar)]
 
 
 def app_go(kind, count, bar):
-    return app(kind, count, ["go/app", kind, str(count)], "Go",
-               app_times(kind, count, bar))
+    return app("app", kind, count, "go/app", "Go",
+               app_times("app", kind, count, bar))
 
 
-def app_floor(count, bar):
-    return app("blocking", count, ["app_floor", str(count)], "threads",
-               app_times("blocking", count, bar))
+def app_floor(kind, count):
+    return app("app_floor", kind, count, "go/app", "Go",
+               app_times("floor: app", kind, count, FLOOR))
+
+
+def app_threads(kind, count, bar):
+    return app("app", kind, count, "app_floor", "threads",
+               app_times("app", kind, count, bar))
 
 
 def app_memory(theirs, against, bar):
     """Linked with the shared libc, as most are; see the Makefile."""
-    return Pair(["drive", "app_shared", "blocking", "10"],
-                ["drive"] + theirs, against, 5,
-                [Row("app of 10 blocking servers, memory", 2, "B", bar)])
+    return app("app_shared", "blocking", 10, theirs, against,
+               [Row("app of 10 blocking servers, memory", 2, "B", bar)])
 
 
 def all_pairs(steps_a_us):
@@ -82,6 +98,8 @@ def all_pairs(steps_a_us):
         group("many_limit_64", "1,000,000 empty tasks, limit 64", 0.50),
         group("limit_2_work", "a task of 1 us of work, limit 2", 0.60,
               steps_a_us),
+        group_floor("limit_2_work", "go/errgroup",
+                    "a task of 1 us of work, limit 2", steps_a_us),
         group("fork_joins", "recursive fork-join, depth 12", 0.50),
         group("producers", "a task of four producers, limit 8", 0.50),
         context("cancel", "context: make and cancel", 0.50),
@@ -90,21 +108,30 @@ def all_pairs(steps_a_us):
         context("err", "context_err, live context", 0.25),
         context("parked_1000", "1,000 functions parked, cancel, all ran",
                 0.33),
+        group_floor("parked_1000", "go/context",
+                    "1,000 functions parked, ..., all ran"),
         context("parked_10000", "10,000 functions parked, cancel, all ran",
                 0.33),
         cold("blocked", "1,000 tasks block, cancel, wait", 5, 1.20),
         cold("first_task", "first task of a process", 41, 1.20),
         app_go("hook", 1, 0.50),
+        app_floor("hook", 1),
         app_go("hook", 10, 0.50),
+        app_floor("hook", 10),
         app_go("hook", 100, 0.50),
+        app_floor("hook", 100),
         app_go("hook", 1000, 0.50),
+        app_floor("hook", 1000),
         app_go("hook", 10000, 0.50),
+        app_floor("hook", 10000),
         app_go("blocking", 1, 0.80),
+        app_floor("blocking", 1),
         app_go("blocking", 10, 0.80),
-        app_memory(["go/app", "blocking", "10"], "Go", 0.25),
-        app_memory(["app_floor_shared", "10"], "threads", 1.5),
-        app_floor(100, 1.15),
-        app_floor(1000, 1.15),
+        app_floor("blocking", 10),
+        app_memory("go/app", "Go", 0.25),
+        app_memory("app_floor_shared", "threads", 1.5),
+        app_threads("blocking", 100, 1.15),
+        app_threads("blocking", 1000, 1.15),
     ]
 
 
@@ -185,24 +212,25 @@ def with_unit(value, kind):
 
 def columns(result):
     row = result.row
+    bar = "" if row.bar is FLOOR else "%.2f" % row.bar
     if result.error:
-        return [row.label, "", "", result.against, "", "", "%.2f" % row.bar,
-                "failed"]
+        return [row.label, "", "", result.against, "", "", bar, "failed"]
     ours, theirs = zip(*result.pairs)
     ratios = [a / b for a, b in result.pairs]
     ratio = statistics.median(ratios)
+    verdict = "" if row.bar is FLOOR else "met" if ratio <= row.bar else "over"
     return [row.label,
             with_unit(statistics.median(ours), row.kind),
             with_unit(statistics.median(theirs), row.kind),
             result.against,
             "%.2f" % ratio,
             "%.2f..%.2f" % (min(ratios), max(ratios)),
-            "%.2f" % row.bar,
-            "met" if ratio <= row.bar else "over"]
+            bar,
+            verdict]
 
 
 def print_line(cells):
-    widths = [46, 9, 9, 7, 6, 12, 5, 0]
+    widths = [49, 9, 9, 7, 6, 12, 5, 0]
     line = cells[0].ljust(widths[0])
     for cell, width in zip(cells[1:], widths[1:]):
         line += "  " + (cell.ljust(width) if cell in ("Go", "threads")
