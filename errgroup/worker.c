@@ -27,6 +27,11 @@
  * still for STALE_NS, for one job; and those that have used no processor time
  * meanwhile block, and are active no more until their next job. If there were
  * such, twice as many jobs as the last time are taken.
+ * One for which another thread or process works meanwhile (worker_elsewhere) uses
+ * no processor time either, but blocks nobody for long: it stays active, and with
+ * n of those a queue has to be still for n times STALE_NS, or more and more would
+ * wait for the same processors. That is bounded (STALE_MAX), so if they do block,
+ * threads grow all the same.
  * A worker that is known to block (worker_block) is not active, and lets two more
  * jobs be taken. So threads grow with the number of tasks that block, as fast as
  * they can be made if that is known, and a pool whose threads mostly block is as
@@ -95,6 +100,7 @@ enum {
 	BRIEF = 32, /* pauses that need no leave to be made */
 	QUIET_LOOKS = 20, /* asleep, after which there is nothing to watch */
 	STALE_NS = 1000000, /* without a job taken: more threads */
+	STALE_MAX = 20, /* times as long, if that many work elsewhere */
 	GROW_MAX = 64, /* threads at a time */
 	MANY = 16, /* tasks pushed between two looks: who pushes is at it */
 	STARVED_TRIES = 20, /* to make a thread, one in STALE_NS */
@@ -110,6 +116,7 @@ struct worker {
 	bool dozes;
 	bool counts; /* as active */
 	bool stays;
+	atomic_bool elsewhere; /* see worker_elsewhere */
 	clockid_t clock; /* of the processor time that it has used */
 	int64_t used_ns; /* at the last time that it was looked at, -1: never */
 	LIST_ENTRY(worker) active_link;
@@ -121,6 +128,7 @@ static struct {
 	pthread_once_t once;
 	int processors;
 	atomic_int spinners;
+	atomic_int elsewhere; /* workers */
 	/* guarded by lock */
 	TAILQ_HEAD(, worker_queue) queues;
 	LIST_HEAD(, worker) idle;
@@ -680,7 +688,10 @@ static void count_out(struct worker *worker)
 	LIST_REMOVE(worker, active_link);
 }
 
-/* Those that have used no processor since the last time block. How many? */
+/*
+ * Those that have used no processor since the last time block, unless another
+ * does so for them. How many block?
+ */
 static int find_blocked(void)
 {
 	struct worker *worker, *next;
@@ -691,7 +702,7 @@ static int find_blocked(void)
 		int64_t used_ns;
 
 		next = LIST_NEXT(worker, active_link);
-		if (clock_gettime(worker->clock, &used))
+		if (worker->elsewhere || clock_gettime(worker->clock, &used))
 			continue;
 		used_ns = used.tv_sec * NS_PER_S + used.tv_nsec;
 		if (used_ns == worker->used_ns) {
@@ -704,14 +715,27 @@ static int find_blocked(void)
 }
 
 /*
+ * Those that work elsewhere share the processors there, and each takes as much
+ * longer.
+ */
+static int64_t stale_ns(void)
+{
+	int count = pool.elsewhere;
+
+	return STALE_NS * (int64_t)(count < 1		? 1
+				    : count < STALE_MAX ? count
+							: STALE_MAX);
+}
+
+/*
  * Jobs do not move, and as many workers are active as there are processors:
- * once in STALE_NS, finds those that block, and allows more.
+ * once in a while, finds those that block, and allows more.
  */
 static void allow_more(int64_t now_ns)
 {
 	int blocked;
 
-	if (pool.checked_ns && now_ns - pool.checked_ns < STALE_NS)
+	if (pool.checked_ns && now_ns - pool.checked_ns < stale_ns())
 		return;
 	blocked = find_blocked();
 	if (pool.checked_ns) {
@@ -1026,6 +1050,14 @@ void worker_unblock(void)
 	lock_take(&pool.lock);
 	count_in(this_worker);
 	leave_pool();
+}
+
+void worker_elsewhere(bool busy)
+{
+	if (!this_worker)
+		return;
+	this_worker->elsewhere = busy;
+	pool.elsewhere += busy ? 1 : -1;
 }
 
 bool worker_stay(void)

@@ -106,6 +106,12 @@ void worker_block(void);
 void worker_unblock(void);
 
 /*
+ * Around what has another thread or process work in the place of the calling
+ * thread, which waits: then that is no sign that it blocks.
+ */
+void worker_elsewhere(bool busy);
+
+/*
  * Whether the calling thread is one of the pool's and, from now on, lasts as
  * long as the process. A few can; the others get false.
  */

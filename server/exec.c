@@ -113,8 +113,9 @@ struct exec {
 	struct context *grace;
 	struct context_after *grace_over;
 	int callbacks;
-	struct error result;
-	struct error stop_error; /* counts if nothing else is wrong */
+	int code; /* how it went; 0: well */
+	char *words; /* of that; NULL: there was no memory for them */
+	bool only_stop; /* they are the stop command's: all else was well */
 	bool reaped; /* the leader */
 	/* the run's: start's until it watches, the loop's from then on */
 	int look_timer; /* timerfd; as all that is watched, the app's; or -1 */
@@ -186,10 +187,19 @@ conclude(struct exec *exec, int code, const char *fmt, ...)
 {
 	va_list ap;
 
-	exec->result.code = code;
+	free(exec->words);
+	exec->only_stop = false;
+	exec->code = code;
 	va_start(ap, fmt);
-	vsnprintf(exec->result.text, sizeof(exec->result.text), fmt, ap);
+	if (vasprintf(&exec->words, fmt, ap) < 0)
+		exec->words = NULL;
 	va_end(ap);
+}
+
+/* Whether there is nothing to say but what the stop command has to. */
+static bool is_well(const struct exec *exec)
+{
+	return !exec->code || exec->only_stop;
 }
 
 static bool has_bit(const uint8_t *bits, int n)
@@ -256,7 +266,6 @@ static void judge(struct exec *exec, const siginfo_t *end)
 {
 	char text[SIGNAL_SIZE];
 
-	exec->result.code = 0;
 	if (is_killed_late(exec, end))
 		conclude(exec, -ETIMEDOUT, "did not stop in time: killed (%s)",
 		    signal_text(end->si_status, text));
@@ -275,17 +284,13 @@ static void judge(struct exec *exec, const siginfo_t *end)
 		    end->si_status);
 }
 
-/* Of the stop command. */
-static void __attribute__((format(printf, 3, 4)))
-complain(struct exec *exec, int code, const char *fmt, ...)
+/* Of the stop command, which counts if nothing else is wrong. */
+static void complain(struct exec *exec, int code, const char *text)
 {
-	va_list ap;
-
-	exec->stop_error.code = code;
-	va_start(ap, fmt);
-	vsnprintf(exec->stop_error.text, sizeof(exec->stop_error.text), fmt,
-	    ap);
-	va_end(ap);
+	if (!is_well(exec))
+		return;
+	conclude(exec, code, "%s", text);
+	exec->only_stop = true;
 }
 
 /* ---- a run's end ----------------------------------------------------------- */
@@ -311,13 +316,16 @@ static int end_run(struct exec *exec)
 {
 	struct context_after *deadline, *grace_over;
 	struct context *grace;
-	struct error result;
+	char *words;
+	int code;
 
 	if (exec->prober)
 		prober_end(exec->prober);
 	pthread_mutex_lock(&exec->lock);
 	assert(!is_stopper_about(exec));
-	result = exec->result.code ? exec->result : exec->stop_error;
+	code = exec->code;
+	words = exec->words;
+	exec->words = NULL;
 	deadline = exec->deadline;
 	grace_over = exec->grace_over;
 	grace = exec->grace;
@@ -332,7 +340,10 @@ static int end_run(struct exec *exec)
 	give_up(exec, deadline);
 	give_up(exec, grace_over);
 	context_free(&grace);
-	return result.code ? error_set(result.code, "%s", result.text) : 0;
+	if (code)
+		error_set(code, "%s", words ? words : strerrordesc_np(-code));
+	free(words);
+	return code;
 }
 
 /* Under the lock: the leader has gone, others have not in time. */
@@ -340,7 +351,7 @@ static void conclude_leftovers(struct exec *exec, int signal)
 {
 	char text[SIGNAL_SIZE];
 
-	if (!exec->result.code)
+	if (is_well(exec))
 		conclude(exec, -ETIMEDOUT,
 		    "processes that it started did not stop in time: killed "
 		    "(%s)",
@@ -485,8 +496,10 @@ static bool reap(struct exec *exec, idtype_t type, int id)
 
 	if (waitid(type, (id_t)id, &end, WEXITED | WNOHANG)) {
 		/* Where SIGCHLD is ignored nobody learns how it ended. */
-		conclude(exec, exec->told ? 0 : -ECHILD,
-		    "ended, and its status is lost: is SIGCHLD ignored?");
+		if (!exec->told)
+			conclude(exec, -ECHILD,
+			    "ended, and its status is lost: is SIGCHLD "
+			    "ignored?");
 	} else {
 		if (!end.si_pid)
 			return false;
@@ -576,6 +589,7 @@ static bool reap_stopper(struct exec *exec, int fd, siginfo_t *end)
 static void judge_stopper(struct exec *exec, const siginfo_t *end)
 {
 	bool exited = end->si_code == CLD_EXITED;
+	char text[64];
 
 	if (!end->si_pid || (exited && !end->si_status))
 		return;
@@ -586,8 +600,9 @@ static void judge_stopper(struct exec *exec, const siginfo_t *end)
 	}
 	if (exec->reaped)
 		return;
-	complain(exec, -ECHILD, "stop_exec: %s %d",
+	snprintf(text, sizeof(text), "stop_exec: %s %d",
 	    exited ? "exited with status" : "killed by signal", end->si_status);
+	complain(exec, -ECHILD, text);
 	ask_to_stop(exec);
 }
 
@@ -677,7 +692,7 @@ static void run_stop_command(struct exec *exec)
 		return;
 	pthread_mutex_lock(&exec->lock);
 	if (ret) {
-		complain(exec, ret, "%s", error_of(ret).text);
+		complain(exec, ret, error_of(ret).text);
 		ask_if_in_time(exec);
 	}
 	exec->stopper = STOPPER_NONE;
@@ -712,7 +727,8 @@ static void begin_afresh(struct exec *exec)
 	exec->told = exec->asked = exec->late = exec->lost = false;
 	exec->reaped = exec->leaderless = false;
 	exec->family.gone_ns = exec->stop_family.gone_ns = 0;
-	exec->result.code = exec->stop_error.code = 0;
+	exec->code = 0;
+	exec->only_stop = false;
 	exec->look_timer = -1;
 }
 
@@ -1065,6 +1081,7 @@ static void destroy(struct exec *exec)
 	free(exec->stop_argv);
 	free(exec->dir);
 	free(exec->endpoint);
+	free(exec->words);
 	free(exec);
 }
 

@@ -93,8 +93,13 @@ static int hand_over(void (*fn)(void *arg), void *arg)
 
 int keeper_call(void (*fn)(void *arg), void *arg)
 {
-	if (!worker_stay())
-		return hand_over(fn, arg);
-	fn(arg);
-	return 0;
+	int ret = 0;
+
+	worker_elsewhere(true);
+	if (worker_stay())
+		fn(arg);
+	else
+		ret = hand_over(fn, arg);
+	worker_elsewhere(false);
+	return ret;
 }

@@ -24,7 +24,9 @@
  * A look (`refresh`) costs a read of the list, and a few calls for each stray in
  * it. It is taken when a child has ended, and when somebody needs to know of a
  * moment that is later than that of the last look, so that a thousand children
- * that end at a time are not a thousand looks. Orphans are given away before
+ * that end at a time are not a thousand looks. A look that has found one of which
+ * it is not known whose it is says so for a moment only: nothing need happen
+ * that would have it looked at again. Orphans are given away before
  * the kernel lets anyone see that their parent has ended: so after a look that
  * is later than the end of a run's group, and finds no stray of it, there is
  * nothing of it left.
@@ -56,6 +58,7 @@ enum {
 	STRAY_BUCKETS = 64,
 	BARE_MS = 500, /* who has no environment for so long does have none */
 	FRESH_MS = 20, /* a look is good enough to tell strays something */
+	UNKNOWN_MS = 1, /* so long if it is not known whose one of them is */
 	KILL_MS = 500,
 	KILL_LOOK_MS = 10
 };
@@ -390,11 +393,17 @@ static void tell_strays_of(const struct reaper_run *run)
 		}
 }
 
+/* Whether the last look has left something open, and was a moment ago. */
+static bool is_open(void)
+{
+	return unknown_count && clock_ns() - looked_ns > UNKNOWN_MS * NS_PER_MS;
+}
+
 void reaper_run_tell(struct reaper_run *run, int signal)
 {
 	pthread_mutex_lock(&lock);
 	run->signal = signal;
-	if (clock_ns() - looked_ns > FRESH_MS * NS_PER_MS)
+	if (clock_ns() - looked_ns > FRESH_MS * NS_PER_MS || is_open())
 		refresh();
 	if (stray_count)
 		tell_strays_of(run);
@@ -406,7 +415,7 @@ size_t reaper_run_strays(struct reaper_run *run, int64_t since_ns)
 	size_t count;
 
 	pthread_mutex_lock(&lock);
-	if (looked_ns <= since_ns)
+	if (looked_ns <= since_ns || is_open())
 		refresh();
 	count = run->strays + unknown_count;
 	pthread_mutex_unlock(&lock);

@@ -116,6 +116,12 @@ static const char leaves_one_without_mark[] =
     "(WORD=$WORD; export WORD; env -i WORD=$WORD PATH=$PATH "
     "setsid sh -c 'echo $$ >$WORD; exec sleep 1000' &); exec sleep 1000";
 
+/* One that has no environment at all is looked at until that is certain. */
+static const char leaves_a_bare_one[] =
+    "(setsid env -i sleep 1000 & "
+    "until [ $(cat /proc/$!/comm) = sleep ]; do :; done; echo $! >$WORD); "
+    "exec sleep 1000";
+
 /* ---- whether it is one ---- */
 
 static int is_reaper(void)
@@ -172,8 +178,11 @@ END_TEST
 
 START_TEST(a_stray_ends_with_its_server)
 {
+	static const char *const scripts[] = {leaves_a_stray,
+	    leaves_one_without_mark, leaves_a_bare_one};
+
 	app_make();
-	add_child("child", _i ? leaves_one_without_mark : leaves_a_stray);
+	add_child("child", scripts[_i]);
 	hook(APP_AFTER_START, learn_stray, NULL);
 	stop_when_up();
 	ck_assert_int_eq(app_go(), 0);
@@ -391,7 +400,7 @@ END_TEST
 static void add_children(TCase *tcase)
 {
 	tcase_add_test(tcase, without_the_choice_a_stray_is_nobodys_affair);
-	tcase_add_loop_test(tcase, a_stray_ends_with_its_server, 0, 2);
+	tcase_add_loop_test(tcase, a_stray_ends_with_its_server, 0, 3);
 	tcase_add_test(tcase,
 	    a_server_that_has_failed_takes_only_its_own_strays_along);
 	tcase_add_loop_test(tcase, what_does_not_stop_is_killed_at_the_deadline,

@@ -1,6 +1,7 @@
 /* cratos: runs the app that an ini file, or a Procfile, describes. */
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,6 +233,8 @@ int main(int argc, char **argv)
 	const char *command = argc > 1 ? argv[1] : "";
 	int status;
 
+	/* Threads are many, allocations few: an arena each is memory lost. */
+	mallopt(M_ARENA_MAX, 1);
 	fill_standard_streams();
 	argc -= argc > 1;
 	argv += argc > 0 && *command;

@@ -65,6 +65,24 @@ check_memory() { # KIB-BEFORE KIB-AFTER
 	fi
 }
 
+are_all_there() {
+	[ "$(pgrep -c -P "$pid" -x sleep)" = "$children" ]
+}
+
+# Who makes a child waits for it; a thread for each that waits is of no use.
+a_start_needs_few_threads() {
+	local threads
+	write_app >"$work/app.ini"
+	start app "$cratos" run --quiet "$work/app.ini"
+	eventually are_all_there || problem 'not all children run'
+	threads=("/proc/$pid/task/"*)
+	echo "# ${#threads[@]} threads after the start of $children children"
+	[ ${#threads[@]} -le 64 ] || problem "${#threads[@]} threads"
+	stop_app TERM
+	is 'exit status' "$status" 0
+	nothing_is_left_now
+}
+
 everyone_that_is_killed_is_back() {
 	local descriptors memory
 	write_app >"$work/app.ini"
@@ -83,5 +101,6 @@ everyone_that_is_killed_is_back() {
 		"$((kills + kills / 2))"
 }
 
+test_that a_start_needs_few_threads
 test_that everyone_that_is_killed_is_back
 all_passed
