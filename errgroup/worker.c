@@ -30,8 +30,8 @@
  * One for which another thread or process works meanwhile (worker_elsewhere) uses
  * no processor time either, but blocks nobody for long: it stays active, and with
  * n of those a queue has to be still for n times STALE_NS, or more and more would
- * wait for the same processors. That is bounded (STALE_MAX), so if they do block,
- * threads grow all the same.
+ * wait for the same processors. That is bounded (STALE_MAX, ELSEWHERE_NS), so if
+ * they do block, threads grow all the same.
  * A worker that is known to block (worker_block) is not active, and lets two more
  * jobs be taken. So threads grow with the number of tasks that block, as fast as
  * they can be made if that is known, and a pool whose threads mostly block is as
@@ -101,6 +101,7 @@ enum {
 	QUIET_LOOKS = 20, /* asleep, after which there is nothing to watch */
 	STALE_NS = 1000000, /* without a job taken: more threads */
 	STALE_MAX = 20, /* times as long, if that many work elsewhere */
+	ELSEWHERE_NS = 500000000, /* who does for longer blocks, too */
 	GROW_MAX = 64, /* threads at a time */
 	MANY = 16, /* tasks pushed between two looks: who pushes is at it */
 	STARVED_TRIES = 20, /* to make a thread, one in STALE_NS */
@@ -116,7 +117,7 @@ struct worker {
 	bool dozes;
 	bool counts; /* as active */
 	bool stays;
-	atomic_bool elsewhere; /* see worker_elsewhere */
+	_Atomic int64_t elsewhere_ns; /* since when; 0: see worker_elsewhere */
 	clockid_t clock; /* of the processor time that it has used */
 	int64_t used_ns; /* at the last time that it was looked at, -1: never */
 	LIST_ENTRY(worker) active_link;
@@ -128,7 +129,6 @@ static struct {
 	pthread_once_t once;
 	int processors;
 	atomic_int spinners;
-	atomic_int elsewhere; /* workers */
 	/* guarded by lock */
 	TAILQ_HEAD(, worker_queue) queues;
 	LIST_HEAD(, worker) idle;
@@ -147,6 +147,7 @@ static struct {
 	int credit; /* and though there are enough active workers */
 	int allowance; /* the same, if jobs do not move */
 	int grow; /* the last allowance */
+	int elsewhere; /* workers, of the active ones, at the last check */
 	int64_t
 	    checked_ns; /* when it was seen who blocks; 0: no need to know */
 	struct job_list posted;
@@ -688,21 +689,31 @@ static void count_out(struct worker *worker)
 	LIST_REMOVE(worker, active_link);
 }
 
-/*
- * Those that have used no processor since the last time block, unless another
- * does so for them. How many block?
- */
-static int find_blocked(void)
+/* Whether another one uses a processor for it; for so long that is believed. */
+static bool is_elsewhere(const struct worker *worker, int64_t now_ns)
+{
+	int64_t since_ns = worker->elsewhere_ns;
+
+	return since_ns && now_ns - since_ns < ELSEWHERE_NS;
+}
+
+/* Those that have used no processor since the last time block. How many? */
+static int find_blocked(int64_t now_ns)
 {
 	struct worker *worker, *next;
 	struct timespec used;
 	int found = 0;
 
+	pool.elsewhere = 0;
 	for (worker = LIST_FIRST(&pool.actives); worker; worker = next) {
 		int64_t used_ns;
 
 		next = LIST_NEXT(worker, active_link);
-		if (worker->elsewhere || clock_gettime(worker->clock, &used))
+		if (is_elsewhere(worker, now_ns)) {
+			pool.elsewhere++;
+			continue;
+		}
+		if (clock_gettime(worker->clock, &used))
 			continue;
 		used_ns = used.tv_sec * NS_PER_S + used.tv_nsec;
 		if (used_ns == worker->used_ns) {
@@ -737,7 +748,7 @@ static void allow_more(int64_t now_ns)
 
 	if (pool.checked_ns && now_ns - pool.checked_ns < stale_ns())
 		return;
-	blocked = find_blocked();
+	blocked = find_blocked(now_ns);
 	if (pool.checked_ns) {
 		pool.grow = pool.grow && blocked ? 2 * pool.grow : 1;
 		if (pool.grow > GROW_MAX)
@@ -1054,10 +1065,8 @@ void worker_unblock(void)
 
 void worker_elsewhere(bool busy)
 {
-	if (!this_worker)
-		return;
-	this_worker->elsewhere = busy;
-	pool.elsewhere += busy ? 1 : -1;
+	if (this_worker)
+		this_worker->elsewhere_ns = busy ? clock_ns() : 0;
 }
 
 bool worker_stay(void)

@@ -107,7 +107,7 @@ void worker_unblock(void);
 
 /*
  * Around what has another thread or process work in the place of the calling
- * thread, which waits: then that is no sign that it blocks.
+ * thread, which waits: then that is no sign that it blocks. Not one in another.
  */
 void worker_elsewhere(bool busy);
 

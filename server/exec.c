@@ -341,7 +341,8 @@ static int end_run(struct exec *exec)
 	give_up(exec, grace_over);
 	context_free(&grace);
 	if (code)
-		error_set(code, "%s", words ? words : strerrordesc_np(-code));
+		error_set(code, "%s",
+		    words ? words : "ended badly; no memory to say how");
 	free(words);
 	return code;
 }

@@ -58,7 +58,7 @@ enum {
 	STRAY_BUCKETS = 64,
 	BARE_MS = 500, /* who has no environment for so long does have none */
 	FRESH_MS = 20, /* a look is good enough to tell strays something */
-	UNKNOWN_MS = 1, /* so long if it is not known whose one of them is */
+	UNKNOWN_MS = 5, /* so long if it is not known whose one of them is */
 	KILL_MS = 500,
 	KILL_LOOK_MS = 10
 };
@@ -86,6 +86,7 @@ static size_t stray_count;
 static size_t unknown_count; /* in the last look: whose they are is not known */
 static uint64_t last_serial, last_look;
 static int64_t looked_ns; /* no sooner than that the last look began */
+static int64_t judged_ns; /* when it was over, if it has left something open */
 static int sweep_signal; /* what all strays are told, or 0 */
 static int list_fd = -1; /* the main thread's children */
 static int was_reaper; /* before the first reaper_begin */
@@ -370,6 +371,8 @@ static void refresh(void)
 			else
 				forget(stray);
 		}
+	if (unknown_count)
+		judged_ns = clock_ns();
 }
 
 void reaper_look(void)
@@ -529,6 +532,7 @@ static void forget_all(void)
 			next = LIST_NEXT(stray, link);
 			forget(stray);
 		}
+	unknown_count = 0;
 	free(children.all);
 	children.all = NULL;
 	children.count = children.size = 0;

@@ -202,13 +202,15 @@ END_TEST
 
 static bool raises_first;
 static const pthread_t *raises_on; /* that thread, instead of the process */
+static struct event handled = EVENT_INIT; /* by that thread */
 
 /* Instead of the C library's: app_run makes its loop before all else. */
 int epoll_create1(int flags)
 {
-	if (raises_first && raises_on)
+	if (raises_first && raises_on) {
 		pthread_kill(*raises_on, SIGTERM);
-	else if (raises_first)
+		event_wait(&handled);
+	} else if (raises_first)
 		kill(getpid(), SIGTERM);
 	return (int)syscall(SYS_epoll_create1, flags);
 }
@@ -487,13 +489,29 @@ START_TEST(a_signal_to_a_thread_that_does_not_block_it_is_obeyed)
 }
 END_TEST
 
+static void *suspended_thread(void *unused)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigsuspend(&set);
+	event_set(&handled);
+	return unused;
+}
+
 /* A7: its handler is there before anything else of the app */
 START_TEST(a_signal_to_such_a_thread_in_the_first_moment_of_app_run_is_obeyed)
 {
 	pthread_t thread;
+	sigset_t set, before;
 
-	ck_assert_int_eq(pthread_create(&thread, NULL, unblocked_thread, NULL),
+	/* Only while it is suspended, so that it is known when it was told. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, &before);
+	ck_assert_int_eq(pthread_create(&thread, NULL, suspended_thread, NULL),
 	    0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	options.on_event = note_event;
 	app_make();
 	add_probe(&a);
@@ -504,7 +522,6 @@ START_TEST(a_signal_to_such_a_thread_in_the_first_moment_of_app_run_is_obeyed)
 	raises_first = false;
 	ck_assert_int_eq(noted("signal:15"), 1);
 	ck_assert_int_eq(noted("start:a"), 0);
-	event_set(&gone);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	app_free(&app);
 }

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -93,15 +94,19 @@ static void blocked(long n)
  * out, but no more than may run at a time.
  */
 
-static atomic_long handed_out, done;
+static alignas(LINE) atomic_long handed_out;
+static alignas(LINE) atomic_long done;
 /* constant once the threads run */
-static long to_do;
+static alignas(LINE) long to_do;
 static int threads_count;
 
 /* Until *count is at least least. */
 static void wait_awake(atomic_long *count, long least)
 {
 	for (int i = 1; atomic_load(count) < least; i++) {
+#if defined(__x86_64__) || defined(__i386__)
+		__builtin_ia32_pause();
+#endif
 		if (i % LOOKS == 0)
 			sched_yield();
 	}

@@ -6,7 +6,7 @@ and every other round in the reverse order. The ratio is that of such a pair,
 so what the machine does meanwhile falls on both; the table has the medians.
 
 A row "floor: ..." has in the place of cratos a bare program that does no more
-than the workload above it needs: what no library can be faster than here.
+than the workload above it needs: what the kernel's own means cost here.
 """
 
 import argparse

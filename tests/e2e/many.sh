@@ -72,12 +72,17 @@ are_all_there() {
 # Who makes a child waits for it; a thread for each that waits is of no use.
 a_start_needs_few_threads() {
 	local threads
+	[ -z "${WRAP:-}" ] || {
+		skip a_start_needs_few_threads 'so few children say nothing'
+		return
+	}
 	write_app >"$work/app.ini"
 	start app "$cratos" run --quiet "$work/app.ini"
 	eventually are_all_there || problem 'not all children run'
 	threads=("/proc/$pid/task/"*)
 	echo "# ${#threads[@]} threads after the start of $children children"
-	[ ${#threads[@]} -le 64 ] || problem "${#threads[@]} threads"
+	[ ${#threads[@]} -le $((children / 8)) ] ||
+		problem "${#threads[@]} threads"
 	stop_app TERM
 	is 'exit status' "$status" 0
 	nothing_is_left_now
