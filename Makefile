@@ -163,6 +163,7 @@ $(BENCH_RUN): $(BENCH)/%: $(BENCH)/%.o
 
 $(BENCH)/go/errgroup $(BENCH)/go/context: tests/bench/round.go
 $(BENCH_GO): $(BENCH)/go/%: tests/bench/%.go
+	@command -v go >/dev/null || { echo 'no go here: make deps-bench'; exit 1; }
 	env GO111MODULE=off GOFLAGS= GOPATH=$(GOPATH) CGO_ENABLED=0 \
 	    GOCACHE=$(abspath $(BENCH)/go/cache) go build -o $@ $^
 

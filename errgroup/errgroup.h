@@ -4,9 +4,13 @@
  *
  * Tasks run on threads of the library that are reused, and a waiting thread
  * may run tasks of the group it waits for. A task that nobody waits for begins
- * within a tenth of a millisecond or so if a processor is free. Any number of tasks may block on
- * each other: every task gets to run. The library's threads block all signals
- * but the synchronous ones (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS).
+ * within a tenth of a millisecond or so if fewer run than there are processors.
+ * Any number of tasks may block on each other: every task gets to run, as more
+ * threads are made once none of those that are queued has begun for a
+ * millisecond; at once if it is a wait of this library that blocks. So tasks
+ * that block briefly, by other means, run a few at a time. The library's threads
+ * block all signals but the synchronous ones (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
+ * SIGTRAP, SIGSYS).
  *
  * Every function but errgroup_free may be called from any thread, tasks of the
  * group included.

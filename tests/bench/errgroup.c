@@ -2,6 +2,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cratos/errgroup.h>
 
@@ -197,6 +198,20 @@ static void blocked(long n)
 	}
 }
 
+/* Where the library does not know it, unlike context_wait. */
+static int sleep_1_ms(struct context *ctx, void *arg)
+{
+	(void)ctx, (void)arg;
+	usleep(1000);
+	return 0;
+}
+
+static void sleepers(long n)
+{
+	while (n--)
+		tasks(BLOCKED, -1, sleep_1_ms);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct workload workloads[] = {WORKLOAD(one_task),
@@ -204,7 +219,7 @@ int main(int argc, char **argv)
 	    WORKLOAD(many), WORKLOAD(many_limit_2), WORKLOAD(many_limit_64),
 	    WORKLOAD(work), WORKLOAD(limit_2_work), WORKLOAD(fork_joins),
 	    WORKLOAD(producers), WORKLOAD_COLD(first_task),
-	    WORKLOAD_COLD(blocked), {0}};
+	    WORKLOAD_COLD(blocked), WORKLOAD_COLD(sleepers), {0}};
 
 	return round_main(workloads, argc, argv);
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -14,6 +15,7 @@ const (
 	manyTasks     = 1000000
 	depth         = 12
 	producerCount = 4
+	blockedCount  = 1000
 )
 
 func must(err error) {
@@ -104,6 +106,38 @@ func producers(n int) {
 	must(g.Wait())
 }
 
+func blocked(n int) {
+	for ; n > 0; n-- {
+		var missing atomic.Int64
+
+		ctx, cancel := context.WithCancel(context.Background())
+		allThere := make(chan struct{})
+		g, ctx := errgroup.WithContext(ctx)
+		missing.Store(blockedCount)
+		for i := 0; i < blockedCount; i++ {
+			g.Go(func() error {
+				if missing.Add(-1) == 0 {
+					close(allThere)
+				}
+				<-ctx.Done()
+				return nil
+			})
+		}
+		<-allThere
+		cancel()
+		must(g.Wait())
+	}
+}
+
+func sleepers(n int) {
+	for ; n > 0; n-- {
+		tasks(blockedCount, -1, func() error {
+			time.Sleep(time.Millisecond)
+			return nil
+		})
+	}
+}
+
 func main() {
 	roundMain([]workload{
 		{"one_task", oneTask},
@@ -117,5 +151,7 @@ func main() {
 		{"limit_2_work", limit2Work},
 		{"fork_joins", forkJoins},
 		{"producers", producers},
+		{"blocked", blocked},
+		{"sleepers", sleepers},
 	})
 }

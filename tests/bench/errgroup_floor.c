@@ -12,13 +12,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "round.h"
 
 enum {
 	BLOCKED = 1000,
 	PARKED = 1000,
+	MANY = 1000000,
 	LOOKS = 64,
+	LINE = 64,
 	LIMIT = 2,
 	STACK_BYTES = 1024 * 1024
 };
@@ -89,27 +92,43 @@ static void blocked(long n)
 
 /* ---- threads that stay awake, and are handed one task after another ---- */
 
-/*
- * As many as there are processors beside that of the first thread, which hands
- * out, but no more than may run at a time.
- */
-
 static alignas(LINE) atomic_long handed_out;
 static alignas(LINE) atomic_long done;
 /* constant once the threads run */
 static alignas(LINE) long to_do;
+static long steps; /* of work a task */
+/*
+ * As many as there are processors beside that of the first thread, which hands
+ * out, but no more than may run at a time.
+ */
 static int threads_count;
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
 
 /* Until *count is at least least. */
 static void wait_awake(atomic_long *count, long least)
 {
-	for (int i = 1; atomic_load(count) < least; i++) {
-#if defined(__x86_64__) || defined(__i386__)
-		__builtin_ia32_pause();
-#endif
+	for (int i = 1;
+	     atomic_load_explicit(count, memory_order_acquire) < least; i++) {
+		pause_briefly();
 		if (i % LOOKS == 0)
 			sched_yield();
 	}
+}
+
+static void count_one(atomic_long *count, bool alone)
+{
+	if (alone)
+		atomic_store_explicit(count,
+		    atomic_load_explicit(count, memory_order_relaxed) + 1,
+		    memory_order_release);
+	else
+		atomic_fetch_add(count, 1);
 }
 
 /* Does every threads_count-th task, from the one numbered arg. */
@@ -117,28 +136,40 @@ static void *do_tasks(void *arg)
 {
 	for (long i = (long)(intptr_t)arg; i < to_do; i += threads_count) {
 		wait_awake(&handed_out, i + 1);
-		round_work(round_number());
-		atomic_fetch_add(&done, 1);
+		round_work(steps);
+		count_one(&done, threads_count == 1);
 	}
 	return arg;
 }
 
-static void limit_2_work(long n)
+static void hand_out(long n, long steps_a_task)
 {
 	pthread_t threads[LIMIT];
 
 	atomic_store(&handed_out, 0);
 	atomic_store(&done, 0);
 	to_do = n;
+	steps = steps_a_task;
 	threads_count = get_nprocs() > LIMIT ? LIMIT : 1;
 	for (int i = 0; i < threads_count; i++)
 		start(&threads[i], do_tasks, (void *)(intptr_t)i);
 	for (long i = 0; i < n; i++) {
 		wait_awake(&done, i - LIMIT + 1);
-		atomic_fetch_add(&handed_out, 1);
+		count_one(&handed_out, true);
 	}
 	for (int i = 0; i < threads_count; i++)
 		pthread_join(threads[i], NULL);
+}
+
+static void limit_2_work(long n)
+{
+	hand_out(n, round_number());
+}
+
+static void many_limit_2(long n)
+{
+	while (n--)
+		hand_out(MANY, 0);
 }
 
 /* ---- a sleeping thread that calls what a list holds ---- */
@@ -205,11 +236,32 @@ static void parked_1000(long n)
 	pthread_join(thread, NULL);
 }
 
+/* ---- tasks that block where the library does not know it ---- */
+
+static void *sleep_1_ms(void *arg)
+{
+	usleep(1000);
+	return arg;
+}
+
+static void sleepers(long n)
+{
+	static pthread_t threads[BLOCKED];
+
+	while (n--) {
+		for (int i = 0; i < BLOCKED; i++)
+			start(&threads[i], sleep_1_ms, NULL);
+		for (int i = 0; i < BLOCKED; i++)
+			pthread_join(threads[i], NULL);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct workload workloads[] = {WORKLOAD(limit_2_work),
-	    WORKLOAD(parked_1000), WORKLOAD_COLD(first_task),
-	    WORKLOAD_COLD(blocked), {0}};
+	    WORKLOAD(many_limit_2), WORKLOAD(parked_1000),
+	    WORKLOAD_COLD(first_task), WORKLOAD_COLD(blocked),
+	    WORKLOAD_COLD(sleepers), {0}};
 
 	return round_main(workloads, argc, argv);
 }

@@ -6,7 +6,8 @@ and every other round in the reverse order. The ratio is that of such a pair,
 so what the machine does meanwhile falls on both; the table has the medians.
 
 A row "floor: ..." has in the place of cratos a bare program that does no more
-than the workload above it needs: what the kernel's own means cost here.
+than the workload above it needs, by threads that are handed what is to be done.
+Rows without a bar are there to compare.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import time
 
 TIMEOUT_S = 60  # for one program
 PAIR_BUDGET_S = 40  # no further round of a pair after that
-FLOOR = None  # the bar of a row that has none
+NO_BAR = None
 
 Row = collections.namedtuple("Row", "label figure kind bar")
 # repeats: runs a round, of which the round's figure is the median.
@@ -45,7 +46,7 @@ def context(workload, label, bar):
 def group_floor(workload, go, label, number=None):
     arguments = [workload] + ([str(number)] if number else [])
     return Pair(["errgroup_floor"] + arguments, [go] + arguments, "Go", 1,
-                [Row("floor: " + label, 0, "ns", FLOOR)])
+                [Row("floor: " + label, 0, "ns", NO_BAR)])
 
 
 def cold(workload, label, repeats, bar):
@@ -73,7 +74,7 @@ def app_go(kind, count, bar):
 
 def app_floor(kind, count):
     return app("app_floor", kind, count, "go/app", "Go",
-               app_times("floor: app", kind, count, FLOOR))
+               app_times("floor: app", kind, count, NO_BAR))
 
 
 def app_threads(kind, count, bar):
@@ -95,6 +96,8 @@ def all_pairs(steps_a_us):
         group("fan_out_1000", "fan-out, 1,000 empty tasks", 0.33),
         group("many", "1,000,000 empty tasks", 0.33),
         group("many_limit_2", "1,000,000 empty tasks, limit 2", 0.50),
+        group_floor("many_limit_2", "go/errgroup",
+                    "1,000,000 empty tasks, limit 2"),
         group("many_limit_64", "1,000,000 empty tasks, limit 64", 0.50),
         group("limit_2_work", "a task of 1 us of work, limit 2", 0.60,
               steps_a_us),
@@ -113,6 +116,9 @@ def all_pairs(steps_a_us):
         context("parked_10000", "10,000 functions parked, cancel, all ran",
                 0.33),
         cold("blocked", "1,000 tasks block, cancel, wait", 5, 1.20),
+        group("blocked", "1,000 tasks block, cancel, wait", NO_BAR),
+        cold("sleepers", "1,000 tasks that sleep for 1 ms", 5, NO_BAR),
+        group("sleepers", "1,000 tasks that sleep for 1 ms", NO_BAR),
         cold("first_task", "first task of a process", 41, 1.20),
         app_go("hook", 1, 0.50),
         app_floor("hook", 1),
@@ -131,7 +137,9 @@ def all_pairs(steps_a_us):
         app_memory("go/app", "Go", 0.25),
         app_memory("app_floor_shared", "threads", 1.5),
         app_threads("blocking", 100, 1.15),
+        app_go("blocking", 100, NO_BAR),
         app_threads("blocking", 1000, 1.15),
+        app_go("blocking", 1000, NO_BAR),
     ]
 
 
@@ -212,13 +220,13 @@ def with_unit(value, kind):
 
 def columns(result):
     row = result.row
-    bar = "" if row.bar is FLOOR else "%.2f" % row.bar
+    bar = "" if row.bar is NO_BAR else "%.2f" % row.bar
     if result.error:
         return [row.label, "", "", result.against, "", "", bar, "failed"]
     ours, theirs = zip(*result.pairs)
     ratios = [a / b for a, b in result.pairs]
     ratio = statistics.median(ratios)
-    verdict = "" if row.bar is FLOOR else "met" if ratio <= row.bar else "over"
+    verdict = "" if row.bar is NO_BAR else "met" if ratio <= row.bar else "over"
     return [row.label,
             with_unit(statistics.median(ours), row.kind),
             with_unit(statistics.median(theirs), row.kind),
@@ -278,15 +286,30 @@ def about(options):
     ]
 
 
+def regex(text):
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(error) from error
+
+
+def count(text):
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError("not a number from 1 on: %s" % text)
+    return int(text)
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", default="build/bench",
                         help="the folder with the programs")
-    parser.add_argument("--markdown", help="write the table to this file, too")
+    parser.add_argument("--markdown", metavar="FILE",
+                        help="write the table of all workloads there, too")
     parser.add_argument("--cc", default="cc", help="what compiled them")
     parser.add_argument("--version", default="unknown", help="of cratos")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--only", default="", metavar="REGEX",
+    parser.add_argument("--rounds", type=count, default=9,
+                        help="of each workload, at most")
+    parser.add_argument("--only", type=regex, default=None, metavar="REGEX",
                         help="the workloads whose label matches")
     parser.add_argument("--quick", action="store_true",
                         help="three rounds, fewer runs in each")
@@ -296,31 +319,40 @@ def parse_options():
     return options
 
 
-def main():
-    options = parse_options()
-    programs = os.path.abspath(options.programs)
-    only = re.compile(options.only)
-    try:
-        step_ns = min(run(programs, ["errgroup", "work"])[0]
-                      for _ in range(3))
-    except Failed as failure:
-        sys.exit("run.py: %s" % failure)
-    print("\n".join(about(options)) + "\n")
-    print_line(HEAD)
+def measure(programs, options):
+    """Prints the table. Returns its lines and the errors."""
+    step_ns = min(run(programs, ["errgroup", "work"])[0] for _ in range(3))
     lines, errors = [], []
     for pair in all_pairs(round(1000 / step_ns)):
-        rows = [row for row in pair.rows if only.search(row.label)]
+        rows = [row for row in pair.rows
+                if not options.only or options.only.search(row.label)]
         if not rows:
             continue
+        if not lines:
+            print("\n".join(about(options)) + "\n")
+            print_line(HEAD)
         for result in run_pair(programs, pair, rows, options):
             lines.append(columns(result))
             print_line(lines[-1])
         if result.error:
             errors.append(result.error)
             print("run.py: %s" % result.error, file=sys.stderr, flush=True)
-    if options.markdown:
-        with open(options.markdown, "w", encoding="utf-8") as file:
-            file.write(markdown(lines, about(options)))
+    return lines, errors
+
+
+def main():
+    options = parse_options()
+    try:
+        lines, errors = measure(os.path.abspath(options.programs), options)
+        if not lines:
+            sys.exit("run.py: --only: no workload has a name like that")
+        if options.markdown and not options.only:
+            with open(options.markdown, "w", encoding="utf-8") as file:
+                file.write(markdown(lines, about(options)))
+    except (Failed, OSError) as failure:
+        sys.exit("run.py: %s" % failure)
+    except KeyboardInterrupt:
+        sys.exit(130)
     return 1 if errors else 0
 
 
