@@ -340,7 +340,10 @@ END_TEST
 static int lose_a_server(struct context *ctx, void *arg)
 {
 	struct awaited lost = {"flaky", SERVER_LOST};
+	struct awaited other = {"failing", SERVER_LOST};
 
+	if (!event_poll(is_in_state, &other) || !await_ready(true))
+		return -ETIMEDOUT;
 	note_ready("before");
 	event_set(&flaky.fail);
 	if (!event_poll(is_in_state, &lost) || !await_ready(true))
