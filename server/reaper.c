@@ -399,7 +399,7 @@ static void tell_strays_of(const struct reaper_run *run)
 /* Whether the last look has left something open, and was a moment ago. */
 static bool is_open(void)
 {
-	return unknown_count && clock_ns() - looked_ns > UNKNOWN_MS * NS_PER_MS;
+	return unknown_count && clock_ns() - judged_ns > UNKNOWN_MS * NS_PER_MS;
 }
 
 void reaper_run_tell(struct reaper_run *run, int signal)

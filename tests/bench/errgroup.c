@@ -96,11 +96,6 @@ static void many_limit_64(long n)
 
 /* ---- tasks that work ---- */
 
-static void work(long steps)
-{
-	round_work(steps);
-}
-
 static int work_number(struct context *ctx, void *arg)
 {
 	(void)ctx, (void)arg;
@@ -217,9 +212,10 @@ int main(int argc, char **argv)
 	static const struct workload workloads[] = {WORKLOAD(one_task),
 	    WORKLOAD(fan_out_10), WORKLOAD(fan_out_100), WORKLOAD(fan_out_1000),
 	    WORKLOAD(many), WORKLOAD(many_limit_2), WORKLOAD(many_limit_64),
-	    WORKLOAD(work), WORKLOAD(limit_2_work), WORKLOAD(fork_joins),
-	    WORKLOAD(producers), WORKLOAD_COLD(first_task),
-	    WORKLOAD_COLD(blocked), WORKLOAD_COLD(sleepers), {0}};
+	    {.name = "work", .run = round_work}, WORKLOAD(limit_2_work),
+	    WORKLOAD(fork_joins), WORKLOAD(producers),
+	    WORKLOAD_COLD(first_task), WORKLOAD_COLD(blocked),
+	    WORKLOAD_COLD(sleepers), {0}};
 
 	return round_main(workloads, argc, argv);
 }
