@@ -7,8 +7,8 @@
  * within a tenth of a millisecond or so if fewer run than there are processors.
  * Any number of tasks may block on each other: every task gets to run, as more
  * threads are made once none of those that are queued has begun for a
- * millisecond; at once if it is a wait of this library that blocks. So tasks
- * that block briefly, by other means, run a few at a time. The library's threads
+ * millisecond, or those that run sleep for most of the time (as /proc/self says);
+ * at once if it is a wait of this library that blocks. The library's threads
  * block all signals but the synchronous ones (SIGSEGV, SIGBUS, SIGFPE, SIGILL,
  * SIGTRAP, SIGSYS).
  *

@@ -27,6 +27,13 @@
  * still for STALE_NS, for one job; and those that have used no processor time
  * meanwhile block, and are active no more until their next job. If there were
  * such, twice as many jobs as the last time are taken.
+ * If it moves, a few of those that are active are observed once in STALE_NS: who
+ * has used no processor time, and does not wait for any, blocks as well, and keeps
+ * no other from its processor. And with as many active as there are processors,
+ * if all that were observed have slept for three quarters of the time, they block
+ * again and again for a moment each: twice as many jobs as the last time are taken.
+ * Where processors are short they are runnable, if they do not run (the kernel's
+ * word on it is asked for), and nothing grows.
  * One for which another thread or process works meanwhile (worker_elsewhere) uses
  * no processor time either, but blocks nobody for long: it stays active, and with
  * n of those a queue has to be still for n times STALE_NS, or more and more would
@@ -77,9 +84,12 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -103,6 +113,7 @@ enum {
 	STALE_MAX = 20, /* times as long, if that many work elsewhere */
 	ELSEWHERE_NS = 500000000, /* who does for longer blocks, too */
 	GROW_MAX = 64, /* threads at a time */
+	SAMPLE = 4, /* active workers that stand for all */
 	MANY = 16, /* tasks pushed between two looks: who pushes is at it */
 	STARVED_TRIES = 20, /* to make a thread, one in STALE_NS */
 	LAST_TRIES = 200, /* and then the watcher itself has to do */
@@ -119,8 +130,9 @@ struct worker {
 	bool stays;
 	_Atomic int64_t elsewhere_ns; /* since when; 0: see worker_elsewhere */
 	clockid_t clock; /* of the processor time that it has used */
-	int64_t used_ns; /* at the last time that it was looked at, -1: never */
-	LIST_ENTRY(worker) active_link;
+	int64_t used_ns; /* when it was last observed, -1: never */
+	int64_t observed_ns;
+	TAILQ_ENTRY(worker) active_link;
 	LIST_ENTRY(worker) link; /* of the idle ones */
 };
 
@@ -132,7 +144,7 @@ static struct {
 	/* guarded by lock */
 	TAILQ_HEAD(, worker_queue) queues;
 	LIST_HEAD(, worker) idle;
-	LIST_HEAD(, worker) actives;
+	TAILQ_HEAD(, worker) actives; /* who is for longest comes first */
 	struct worker *watcher;
 	bool coming; /* a new thread that is to be the watcher */
 	bool unsure; /* whether it comes, and nobody tries again if not */
@@ -146,10 +158,9 @@ static struct {
 	atomic_int hurry; /* jobs that may be taken though others move */
 	int credit; /* and though there are enough active workers */
 	int allowance; /* the same, if jobs do not move */
-	int grow; /* the last allowance */
+	int grow; /* the last time that more were allowed, so many */
 	int elsewhere; /* workers, of the active ones, at the last check */
-	int64_t
-	    checked_ns; /* when it was seen who blocks; 0: no need to know */
+	int64_t checked_ns; /* when it was seen who blocks */
 	struct job_list posted;
 	_Atomic uint64_t posted_count;
 	uint64_t posted_taken;
@@ -161,6 +172,7 @@ static struct {
 	atomic_int *rung; /* to be woken once the lock is let go */
 } pool = {.once = PTHREAD_ONCE_INIT,
     .queues = TAILQ_HEAD_INITIALIZER(pool.queues),
+    .actives = TAILQ_HEAD_INITIALIZER(pool.actives),
     .posted = TAILQ_HEAD_INITIALIZER(pool.posted),
     .idle = LIST_HEAD_INITIALIZER(pool.idle)};
 
@@ -619,10 +631,9 @@ static struct view look(int64_t now_ns)
 	}
 	pool.looked_ns = now_ns;
 	if (!view.count)
-		pool.hurry = pool.credit = 0;
+		pool.hurry = pool.credit = pool.grow = 0;
 	if (view.still_since_ns == INT64_MAX) {
-		pool.allowance = pool.grow = 0;
-		pool.checked_ns = 0;
+		pool.allowance = 0;
 		pool.tries = 0;
 	}
 	return view;
@@ -677,7 +688,7 @@ static void count_in(struct worker *worker)
 	worker->counts = true;
 	worker->used_ns = -1;
 	pool.active++;
-	LIST_INSERT_HEAD(&pool.actives, worker, active_link);
+	TAILQ_INSERT_TAIL(&pool.actives, worker, active_link);
 }
 
 static void count_out(struct worker *worker)
@@ -686,7 +697,7 @@ static void count_out(struct worker *worker)
 		return;
 	worker->counts = false;
 	pool.active--;
-	LIST_REMOVE(worker, active_link);
+	TAILQ_REMOVE(&pool.actives, worker, active_link);
 }
 
 /* Whether another one uses a processor for it; for so long that is believed. */
@@ -697,32 +708,74 @@ static bool is_elsewhere(const struct worker *worker, int64_t now_ns)
 	return since_ns && now_ns - since_ns < ELSEWHERE_NS;
 }
 
-/* Those that have used no processor since the last time block. How many? */
-static int find_blocked(int64_t now_ns)
+/* Whether a thread runs, or waits for a processor; if in doubt, it does. */
+static bool is_runnable(pid_t tid)
+{
+	char path[48], text[64], *comm_end;
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	length = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[length > 0 ? length : 0] = '\0';
+	comm_end = strrchr(text, ')');
+	return !comm_end || !strncmp(comm_end, ") R", 3);
+}
+
+/* How a worker has spent its time since it was last observed. */
+enum habit {
+	UNKNOWN,
+	AWAKE, /* or it waits for a processor */
+	DROWSY, /* blocked for most of it */
+	BLOCKED
+};
+
+static enum habit observe(struct worker *worker, int64_t now_ns, bool may_ask)
+{
+	int64_t was_ns = worker->used_ns;
+	int64_t took_ns = now_ns - worker->observed_ns;
+	struct timespec used;
+
+	if (clock_gettime(worker->clock, &used))
+		return UNKNOWN;
+	worker->used_ns = used.tv_sec * NS_PER_S + used.tv_nsec;
+	worker->observed_ns = now_ns;
+	if (was_ns < 0)
+		return UNKNOWN;
+	if ((worker->used_ns - was_ns) * 4 >= took_ns ||
+	    (may_ask && is_runnable(worker->tid)))
+		return AWAKE;
+	return worker->used_ns == was_ns ? BLOCKED : DROWSY;
+}
+
+/*
+ * Observes all active workers, or a few that stand for all; those that block are
+ * active no more. Whoever works elsewhere is awake.
+ */
+static void observe_some(int64_t now_ns, int most, int habits[BLOCKED + 1])
 {
 	struct worker *worker, *next;
-	struct timespec used;
-	int found = 0;
+	int observed = 0;
 
 	pool.elsewhere = 0;
-	for (worker = LIST_FIRST(&pool.actives); worker; worker = next) {
-		int64_t used_ns;
+	for (worker = TAILQ_FIRST(&pool.actives); worker; worker = next) {
+		enum habit habit = AWAKE;
 
-		next = LIST_NEXT(worker, active_link);
-		if (is_elsewhere(worker, now_ns)) {
+		next = TAILQ_NEXT(worker, active_link);
+		if (is_elsewhere(worker, now_ns))
 			pool.elsewhere++;
+		else if (observed == most)
 			continue;
-		}
-		if (clock_gettime(worker->clock, &used))
-			continue;
-		used_ns = used.tv_sec * NS_PER_S + used.tv_nsec;
-		if (used_ns == worker->used_ns) {
+		else
+			habit = observe(worker, now_ns, observed++ < SAMPLE);
+		habits[habit]++;
+		if (habit == BLOCKED)
 			count_out(worker);
-			found++;
-		}
-		worker->used_ns = used_ns;
 	}
-	return found;
 }
 
 /*
@@ -739,23 +792,36 @@ static int64_t stale_ns(void)
 }
 
 /*
- * Jobs do not move, and as many workers are active as there are processors:
- * once in a while, finds those that block, and allows more.
+ * There are jobs, and none may be taken: once in a while, finds those that block,
+ * and allows more.
  */
-static void allow_more(int64_t now_ns)
+static void allow_more(const struct view *view, int64_t now_ns)
 {
-	int blocked;
+	bool still = view->still_since_ns <= pool.checked_ns;
+	bool are_enough = pool.active + pool.claims >= pool.processors;
+	int habits[BLOCKED + 1] = {0}, blocked;
 
-	if (pool.checked_ns && now_ns - pool.checked_ns < stale_ns())
+	if (now_ns - pool.checked_ns < stale_ns())
 		return;
-	blocked = find_blocked(now_ns);
-	if (pool.checked_ns) {
-		pool.grow = pool.grow && blocked ? 2 * pool.grow : 1;
-		if (pool.grow > GROW_MAX)
-			pool.grow = GROW_MAX;
-		pool.allowance = pool.grow;
-	}
 	pool.checked_ns = now_ns;
+	observe_some(now_ns, still ? INT_MAX : SAMPLE, habits);
+	if (still)
+		blocked = habits[BLOCKED];
+	else
+		blocked = are_enough && !habits[AWAKE] ? habits[DROWSY] : 0;
+	pool.grow = blocked ? 2 * pool.grow : 0;
+	if (!pool.grow && (still || blocked))
+		pool.grow = 1;
+	if (pool.grow > GROW_MAX)
+		pool.grow = GROW_MAX;
+	if (still) {
+		pool.allowance = pool.grow;
+		return;
+	}
+	if (pool.credit < pool.grow)
+		pool.credit = pool.grow;
+	if (pool.hurry < pool.grow)
+		pool.hurry = pool.grow;
 }
 
 /* Whether the watcher may take one of the jobs that a look has found. */
@@ -764,10 +830,10 @@ static bool may_take(const struct view *view, int64_t now_ns)
 	if (view->eligible &&
 	    (pool.active + pool.claims < pool.processors || pool.credit > 0))
 		return true;
+	if (!pool.allowance)
+		allow_more(view, now_ns);
 	if (view->still_since_ns == INT64_MAX)
 		return false;
-	if (!pool.allowance)
-		allow_more(now_ns);
 	return pool.allowance > 0 ||
 	       (view->eligible && pool.active + pool.claims < pool.processors);
 }
@@ -885,20 +951,22 @@ static bool wait_awake(struct spin *spin, int64_t now_ns)
 }
 
 /* How long the watcher may sleep. */
-static int64_t tick_ns(const struct view *view, int64_t last_ns)
+static int64_t tick_ns(const struct view *view)
 {
 	if (pool.active >= pool.processors)
 		return STALE_NS / 2;
-	if (!view->count || view->still_since_ns != INT64_MAX)
-		return TICK_NS;
-	return last_ns < 2 * TICK_NS ? 2 * last_ns : last_ns;
+	return view->count && view->still_since_ns == INT64_MAX ? 2 * TICK_NS
+								: TICK_NS;
 }
 
-/* Until it has something to do, or there has been nothing to watch for a while. */
-static bool watch(struct worker *self, struct work *work)
+/*
+ * Until it has something to do, or there has been nothing to watch for a while.
+ * Apart, so that its part of the stack costs no page of those that only rest.
+ */
+__attribute__((noinline)) static bool watch(struct worker *self,
+    struct work *work)
 {
 	enum step step = WAIT;
-	int64_t sleep_ns = TICK_NS;
 	struct spin spin;
 	bool awake;
 	int quiet = 0;
@@ -920,8 +988,7 @@ static bool watch(struct worker *self, struct work *work)
 			continue;
 		}
 		quiet = has_work() ? 0 : quiet + 1;
-		sleep_ns = tick_ns(&view, sleep_ns);
-		doze(self, now_ns + sleep_ns);
+		doze(self, now_ns + tick_ns(&view));
 	}
 	if (awake)
 		spin_end(&spin);

@@ -1369,6 +1369,131 @@ START_TEST(a_group_that_stands_still_gets_threads_beside_one_that_does_not)
 }
 END_TEST
 
+/* ---- how many run at a time ---------------------------------------------- */
+
+struct throng {
+	int ns; /* that each sleeps, or works, for */
+	atomic_int now; /* so many run */
+	atomic_int most;
+	atomic_int beside; /* tasks that began while another one ran */
+};
+
+static void count_in(struct throng *throng)
+{
+	int now = atomic_fetch_add(&throng->now, 1) + 1, most = throng->most;
+
+	while (now > most &&
+	       !atomic_compare_exchange_weak(&throng->most, &most, now))
+		;
+	if (now > 1)
+		atomic_fetch_add(&throng->beside, 1);
+}
+
+static int sleep_briefly(struct context *ctx, void *arg)
+{
+	struct throng *throng = arg;
+
+	(void)ctx;
+	count_in(throng);
+	nanosleep(&(struct timespec){.tv_nsec = throng->ns}, NULL);
+	atomic_fetch_sub(&throng->now, 1);
+	return 0;
+}
+
+static int work_briefly(struct context *ctx, void *arg)
+{
+	struct throng *throng = arg;
+	struct timespec start, now;
+
+	(void)ctx;
+	count_in(throng);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec -
+		   start.tv_nsec <
+	       throng->ns);
+	atomic_fetch_sub(&throng->now, 1);
+	return 0;
+}
+
+/* Until as many have run at a time. */
+static bool comes_to(struct throng *throng, int most, task_fn *fn)
+{
+	time_t end = time(NULL) + EVENT_PATIENCE_S;
+	struct errgroup *g = errgroup_new();
+
+	throng->most = 0;
+	while (throng->most < most && time(NULL) < end) {
+		for (int i = 0; i < 200; i++)
+			errgroup_go(g, fn, throng);
+		errgroup_wait(g, NULL);
+	}
+	errgroup_free(&g);
+	return throng->most >= most;
+}
+
+/* Their queue never stands still for long. */
+START_TEST(tasks_that_sleep_briefly_run_many_at_a_time)
+{
+	struct throng throng = {.ns = 1000000};
+
+	ck_assert(comes_to(&throng, 24, sleep_briefly));
+}
+END_TEST
+
+/* The kernel, not the number of tasks, says how many are at it. */
+START_TEST(tasks_that_work_run_a_few_at_a_time)
+{
+	struct throng throng = {.ns = 50000};
+
+	if (is_emulated())
+		return;
+	ck_assert(comes_to(&throng, 2, work_briefly));
+	for (int i = 0; i < 10; i++)
+		comes_to(&throng, 2, work_briefly);
+	ck_assert_int_le(suite_workers(),
+	    FEW_THREADS + (int)sysconf(_SC_NPROCESSORS_ONLN));
+}
+END_TEST
+
+static int wait_for_event(struct context *ctx, void *arg)
+{
+	(void)ctx;
+	return event_wait(arg) ? 0 : -ETIMEDOUT;
+}
+
+/* While ten others block, by means that the library knows nothing of. */
+static int work_beside_blocked(int count)
+{
+	struct throng throng = {.ns = 500000};
+	struct errgroup *blocked = errgroup_new(), *g = errgroup_new();
+	struct event go_on = EVENT_INIT;
+
+	for (int i = 0; i < 10; i++)
+		errgroup_go(blocked, wait_for_event, &go_on);
+	/* For so long that the pool has turned to other things. */
+	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	for (int i = 0; i < count; i++)
+		errgroup_go(g, work_briefly, &throng);
+	errgroup_wait(g, NULL);
+	event_set(&go_on);
+	ck_assert_int_eq(errgroup_wait(blocked, NULL), 0);
+	errgroup_free(&blocked);
+	errgroup_free(&g);
+	return throng.beside;
+}
+
+/* A thread that blocks is none of those that there are processors for. */
+START_TEST(tasks_run_side_by_side_though_others_block)
+{
+	const int count = 400;
+
+	for (int i = 0; i < 5 && !is_emulated(); i++)
+		ck_assert_int_ge(work_beside_blocked(count), count / 4);
+}
+END_TEST
+
 /* G15 */
 START_TEST(threads_that_are_not_used_leave)
 {
@@ -2162,6 +2287,9 @@ static void add_progress(Suite *suite)
 	SUITE_ADD(suite, "threads",
 	    a_hundred_thousand_tasks_in_a_row_leave_few_threads,
 	    a_group_that_stands_still_gets_threads_beside_one_that_does_not,
+	    tasks_that_sleep_briefly_run_many_at_a_time,
+	    tasks_that_work_run_a_few_at_a_time,
+	    tasks_run_side_by_side_though_others_block,
 	    threads_that_are_not_used_leave,
 	    threads_block_all_signals_but_the_synchronous_ones,
 	    threads_have_a_stack_of_1_mib_unless_set,
