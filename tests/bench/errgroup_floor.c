@@ -23,6 +23,8 @@ enum {
 	LOOKS = 64,
 	LINE = 64,
 	LIMIT = 2,
+	PRODUCERS = 4,
+	PRODUCERS_LIMIT = 8,
 	STACK_BYTES = 1024 * 1024
 };
 
@@ -172,6 +174,50 @@ static void many_limit_2(long n)
 		hand_out(MANY, 0);
 }
 
+/* ---- the same by several threads, which share a limit ---- */
+
+static alignas(LINE) atomic_long slots; /* free */
+
+static void take_slot(void)
+{
+	for (int i = 1;; i++) {
+		long free = atomic_load_explicit(&slots, memory_order_relaxed);
+
+		if (free > 0 &&
+		    atomic_compare_exchange_weak(&slots, &free, free - 1))
+			return;
+		pause_briefly();
+		if (i % LOOKS == 0)
+			sched_yield();
+	}
+}
+
+static void *produce(void *arg)
+{
+	for (long i = 0; i < to_do / PRODUCERS; i++) {
+		take_slot();
+		atomic_fetch_add(&handed_out, 1);
+	}
+	return arg;
+}
+
+static void producers(long n)
+{
+	pthread_t threads[PRODUCERS];
+
+	to_do = n;
+	atomic_store(&handed_out, 0);
+	atomic_store(&slots, PRODUCERS_LIMIT);
+	for (int i = 0; i < PRODUCERS; i++)
+		start(&threads[i], produce, NULL);
+	for (long i = 0; i < n / PRODUCERS * PRODUCERS; i++) {
+		wait_awake(&handed_out, i + 1);
+		atomic_fetch_add(&slots, 1);
+	}
+	for (int i = 0; i < PRODUCERS; i++)
+		pthread_join(threads[i], NULL);
+}
+
 /* ---- a sleeping thread that calls what a list holds ---- */
 
 struct parked {
@@ -259,7 +305,7 @@ static void sleepers(long n)
 int main(int argc, char **argv)
 {
 	static const struct workload workloads[] = {WORKLOAD(limit_2_work),
-	    WORKLOAD(many_limit_2), WORKLOAD(parked_1000),
+	    WORKLOAD(many_limit_2), WORKLOAD(producers), WORKLOAD(parked_1000),
 	    WORKLOAD_COLD(first_task), WORKLOAD_COLD(blocked),
 	    WORKLOAD_COLD(sleepers), {0}};
 

@@ -105,6 +105,8 @@ def all_pairs(steps_a_us):
                     "a task of 1 us of work, limit 2", steps_a_us),
         group("fork_joins", "recursive fork-join, depth 12", 0.50),
         group("producers", "a task of four producers, limit 8", 0.50),
+        group_floor("producers", "go/errgroup",
+                    "a task of four producers, limit 8"),
         context("cancel", "context: make and cancel", 0.50),
         context("child", "context: make and cancel a child", 0.50),
         context("timeout", "context: the same with timeout", 0.50),
