@@ -1,14 +1,16 @@
 /*
  * Lines for standard error, through a queue.
  *
- * Design notes. Nothing but a thread of its own can write to a stream that may
- * stall: O_NONBLOCK would be set for the children as well, which share the
- * stream, and a pipe that poll(2) finds writable may be filled by one of them
- * before we write. So there is such a thread; it does not exist for files,
- * which take what they are given. Whoever has a line waits for it to be written, so
- * that it stands before what it leads to: the first words of a child, or the end
- * of the process. That wait is short and has a budget, and there is none behind
- * lines that wait already.
+ * Design notes. The stream may stall, and it is not ours alone: O_NONBLOCK would
+ * be set for the children as well, which share it, and a pipe that poll(2) finds
+ * writable may be filled by one of them before we write. A single call can be told
+ * not to wait, where the kernel knows how: for sockets, and for pipes of new
+ * kernels. What these do not take at once, and all for a terminal, is left to a
+ * thread that may sit in write(2). It is made when it is needed, and never for
+ * files, which take what they are given. Whoever has a line waits for it to be
+ * written, so that it stands before what it leads to: the first words of a child,
+ * or the end of the process. That wait is short and has a budget, and there is none
+ * behind lines that wait already.
  *
  * From the first line that finds the queue full, all are lost until it is
  * empty. Then a line that says how many stands in their place: the order
@@ -30,7 +32,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,9 +52,12 @@ enum {
 	END_MS = 500 /* for what waits in the end */
 };
 
+enum stream { TAKES_ALL, MAY_STALL, IS_PIPE, IS_SOCKET };
+
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t filled, drained; /* drained: to some extent */
+	enum stream stream;
 	bool threaded, busy, over;
 	bool wanted; /* room, by somebody who waits for room_fn */
 	void (*room_fn)(void);
@@ -79,7 +86,7 @@ static bool is_worth_another_try(void)
 }
 
 /* There is nowhere to report that this failed. */
-static void write_line(const char *line, size_t size)
+static void write_all(const char *line, size_t size)
 {
 	ssize_t written;
 
@@ -95,12 +102,43 @@ static void write_line(const char *line, size_t size)
 }
 
 /* Files, and devices such as /dev/null, have no reader. */
-static bool may_stall(void)
+static enum stream kind_of_stream(void)
 {
 	struct stat st;
 
-	return !fstat(STDERR_FILENO, &st) && !S_ISREG(st.st_mode) &&
-	       (!S_ISCHR(st.st_mode) || isatty(STDERR_FILENO));
+	if (fstat(STDERR_FILENO, &st) < 0 || S_ISREG(st.st_mode) ||
+	    (S_ISCHR(st.st_mode) && !isatty(STDERR_FILENO)))
+		return TAKES_ALL;
+	if (S_ISSOCK(st.st_mode))
+		return IS_SOCKET;
+	return S_ISFIFO(st.st_mode) ? IS_PIPE : MAY_STALL;
+}
+
+static ssize_t write_to_pipe(const char *text, size_t size)
+{
+	struct iovec part = {(void *)text, size};
+	ssize_t written = pwritev2(STDERR_FILENO, &part, 1, -1, RWF_NOWAIT);
+
+	if (written < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+		writer.stream = MAY_STALL;
+	return written;
+}
+
+/* As much as the stream takes without a wait; there is nothing before it. */
+static size_t write_at_once(const char *text, size_t size)
+{
+	ssize_t written = -1;
+
+	if (writer.stream == TAKES_ALL) {
+		write_all(text, size);
+		return size;
+	}
+	if (writer.stream == IS_PIPE)
+		written = write_to_pipe(text, size);
+	else if (writer.stream == IS_SOCKET)
+		written = send(STDERR_FILENO, text, size,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	return written < 0 ? 0 : (size_t)written;
 }
 
 /* ---- the queue, under the lock ---- */
@@ -201,7 +239,7 @@ static void *work(void *unused)
 		writer.busy = true;
 		tell_room();
 		pthread_mutex_unlock(&writer.lock);
-		write_line(writer.line, size);
+		write_all(writer.line, size);
 		pthread_mutex_lock(&writer.lock);
 		writer.busy = false;
 		writer.written = writer.popped;
@@ -268,9 +306,29 @@ void writer_begin(writer_lost_fn *lost, void *arg)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&writer.drained, &attr);
 	pthread_condattr_destroy(&attr);
-	/* Without a thread lines are written all the same. */
-	writer.threaded = may_stall() && !thread_start(work);
+	writer.stream = kind_of_stream();
 	pthread_mutex_unlock(&writer.lock);
+}
+
+/* With the lock held; false if all is written. */
+static bool queue(const char *text, size_t size)
+{
+	if (is_drained()) {
+		size_t written = write_at_once(text, size);
+
+		text += written;
+		size -= written;
+	}
+	if (!size)
+		return false;
+	/* Without a thread lines are written all the same. */
+	if (!writer.threaded && !(writer.threaded = !thread_start(work)))
+		write_all(text, size);
+	else if (writer.lost || size > QUEUE_BYTES - writer.used)
+		writer.lost++;
+	else
+		push(text, size);
+	return writer.threaded;
 }
 
 void writer_put(const char *line, size_t size)
@@ -278,19 +336,9 @@ void writer_put(const char *line, size_t size)
 	bool first;
 
 	pthread_mutex_lock(&writer.lock);
-	if (!writer.threaded) {
-		write_line(line, size);
-		goto out;
-	}
 	first = is_drained();
-	if (writer.lost || size > QUEUE_BYTES - writer.used) {
-		writer.lost++;
-		goto out;
-	}
-	push(line, size);
-	if (first)
+	if (queue(line, size) && first)
 		wait_for_a_moment();
-out:
 	pthread_mutex_unlock(&writer.lock);
 }
 
@@ -315,12 +363,7 @@ bool writer_has_room(void)
 void writer_offer(const char *lines, size_t size)
 {
 	pthread_mutex_lock(&writer.lock);
-	if (!writer.threaded)
-		write_line(lines, size);
-	else if (size <= QUEUE_BYTES - writer.used)
-		push(lines, size);
-	else
-		writer.lost++;
+	queue(lines, size);
 	pthread_mutex_unlock(&writer.lock);
 }
 

@@ -209,7 +209,7 @@ nothing_is_lost_of_many_lines_of_many_servers() {
 	# Through a pipe that takes little at a time.
 	: >"$work/end"
 	: >"$work/slow.read"
-	start slow python3 "$tools" stall "$work/slow" \
+	start slow python3 "$tools" stall pipe "$work/slow" \
 		"$cratos" run "$work/app.ini"
 	finish "$pid"
 	is 'exit status' "$status" 0
@@ -275,7 +275,7 @@ a_reader_that_stalls_holds_up_only_those_who_print_lines() {
 		shell = while echo hello; do sleep 0.05; done
 		log = file:$work/other.log
 	END
-	start unread python3 "$tools" stall "$work/app" \
+	start unread python3 "$tools" stall pipe "$work/app" \
 		"$cratos" run "$work/app.ini"
 	eventually [ -e "$work/other.log" ]
 	wait_for_lines 40 "$work/other.log" '^hello$'
@@ -299,7 +299,7 @@ a_reader_that_stalls_does_not_hold_up_the_stop_of_a_flood() {
 		[server:flood]
 		shell = echo >$work/up; exec yes
 	END
-	start unread python3 "$tools" stall "$work/app" \
+	start unread python3 "$tools" stall pipe "$work/app" \
 		"$cratos" run "$work/app.ini"
 	wait_for_line "$work/up" '^$'
 	kill -TERM "$(cat "$work/app.pid")"

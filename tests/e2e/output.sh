@@ -211,7 +211,7 @@ a_reader_of_the_lines_that_goes_away_stops_nothing() {
 # An app whose lines nobody reads: a server that starts again and again, with
 # many kilobytes a line, and notes each start. The pipe and what cratos keeps are
 # full after some 130 of them. Another notes that it is told to stop.
-start_unread() { # STOP-TIMEOUT
+start_unread() { # STOP-TIMEOUT [pipe|socket|terminal]
 	local long='of a line '
 	for _ in 1 2 3 4 5 6 7 8 9 10; do long=$long$long; done
 	cat >"$work/stays" <<-END
@@ -231,16 +231,19 @@ start_unread() { # STOP-TIMEOUT
 		restart_limit = 0
 	END
 	: >"$work/starts"
-	start unread python3 "$tools" stall "$work/app" \
+	start unread python3 "$tools" stall "${2:-pipe}" "$work/app" \
 		"$cratos" run "$work/app.ini"
 	wait_for_lines 200 "$work/starts" '^$'
 }
 
 a_reader_of_the_lines_that_stalls_does_not_keep_the_app_from_stopping() {
-	start_unread 200ms || return
-	kill -TERM "$(cat "$work/app.pid")"
-	finish "$pid"
-	is 'exit status' "$status" 1
+	local stream
+	for stream in pipe socket terminal; do
+		start_unread 200ms "$stream" || return
+		kill -TERM "$(cat "$work/app.pid")"
+		finish "$pid"
+		is "exit status with a $stream" "$status" 1
+	done
 }
 
 a_reader_of_the_lines_that_stalls_does_not_keep_a_second_signal_off() {

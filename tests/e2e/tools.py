@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+import tty
 
 PATIENCE_S = float(os.environ.get("PATIENCE_S", "40"))
 
@@ -179,13 +180,35 @@ def hang_up(log, until, *command):
     print_status(child)
 
 
-def stall(steps, *command):
-    """stall STEPS COMMAND...: runs COMMAND with its standard error on a small
-    pipe, which nobody reads until STEPS.read is there, or COMMAND has ended;
-    writes what then comes to STEPS.err, and exits with its status as a shell
-    does. COMMAND's process is in STEPS.pid."""
+def small_stream(kind):
+    """Both ends of a pipe, a socket or a terminal that hold little."""
+    if kind == "terminal":
+        source, sink = pty.openpty()
+        tty.setraw(sink)
+        return source, sink
+    if kind == "socket":
+        pair = socket.socketpair()
+        pair[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return pair[0].detach(), pair[1].detach()
     source, sink = os.pipe()
     fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, 4096)
+    return source, sink
+
+
+def read_if_any(source):
+    """Nothing at the end; of a terminal, that is an error."""
+    try:
+        return os.read(source, 65536)
+    except OSError:
+        return b""
+
+
+def stall(kind, steps, *command):
+    """stall pipe|socket|terminal STEPS COMMAND...: runs COMMAND with its
+    standard error on such a stream, which nobody reads until STEPS.read is
+    there, or COMMAND has ended; writes what then comes to STEPS.err, and exits
+    with its status as a shell does. COMMAND's process is in STEPS.pid."""
+    source, sink = small_stream(kind)
     child = subprocess.Popen(command, stderr=sink)
     os.close(sink)
     with open(steps + ".pid", "w", encoding="ascii") as file:
@@ -193,7 +216,7 @@ def stall(steps, *command):
     while not os.path.exists(steps + ".read") and child.poll() is None:
         time.sleep(0.01)
     with open(steps + ".err", "wb", buffering=0) as file:
-        while data := os.read(source, 65536):
+        while data := read_if_any(source):
             file.write(data)
     code = child.wait()
     sys.exit(code if code >= 0 else 128 - code)
