@@ -37,28 +37,34 @@ static struct arena_block *block_new(const struct arena *arena, size_t least)
 	return block;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+static void *take(struct arena *arena, size_t size, size_t alignment)
 {
 	struct arena_block *block = arena->blocks;
+	size_t at =
+	    block ? (block->used + alignment - 1) & ~(alignment - 1) : 0;
 
 	if (size > SIZE_MAX / 4)
 		return NULL;
-	size = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-	if (!block || size > block->size - block->used) {
+	if (!block || at > block->size || size > block->size - at) {
 		block = block_new(arena, size);
 		if (!block)
 			return NULL;
 		block->next = arena->blocks;
 		arena->blocks = block;
+		at = 0;
 	}
-	void *memory = block->data + block->used;
-	block->used += size;
-	return memset(memory, 0, size);
+	block->used = at + size;
+	return memset(block->data + at, 0, size);
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	return take(arena, size, alignof(max_align_t));
 }
 
 char *arena_copy(struct arena *arena, const char *text, size_t size)
 {
-	char *copy = arena_alloc(arena, size + 1);
+	char *copy = take(arena, size + 1, 1);
 
 	if (copy && size)
 		memcpy(copy, text, size);

@@ -331,18 +331,23 @@ static void refuse_twice(struct tree *tree, const struct source *source,
 	    excerpt_of(first->key).text, first->source->name, first->line);
 }
 
-/* NULL: no memory. */
+/* NULL: no memory. The key of a field that is no map's is the field's. */
 static struct setting *setting_new(struct tree *tree,
-    const struct source *source, int line, const char *key, const char *value)
+    const struct source *source, int line, const char *key, const char *value,
+    const struct config_field *field)
 {
 	struct setting *setting = arena_alloc(&tree->arena, sizeof(*setting));
 
 	if (!setting)
 		return NULL;
 	setting->section = tree->current;
+	setting->field = field;
 	setting->source = source;
 	setting->line = line;
-	setting->key = arena_copy(&tree->arena, key, strlen(key));
+	if (field && field->type != CONFIG_MAP)
+		setting->key = field->key;
+	else
+		setting->key = arena_copy(&tree->arena, key, strlen(key));
 	if (!setting->key)
 		return NULL;
 	if (value) {
@@ -360,7 +365,7 @@ static int include(struct tree *tree, const struct source *source, int line,
 		refuse_twice(tree, source, line, tree->include);
 		return 0;
 	}
-	tree->include = setting_new(tree, source, line, "include", value);
+	tree->include = setting_new(tree, source, line, "include", value, NULL);
 	return tree->include ? 0 : -ENOMEM;
 }
 
@@ -405,10 +410,10 @@ int tree_setting(struct tree *tree, const struct source *source, int line,
 	if (field->type == CONFIG_MAP &&
 	    !check_map_key(tree, source, line, field, key))
 		return 0;
-	struct setting *setting = setting_new(tree, source, line, key, value);
+	struct setting *setting =
+	    setting_new(tree, source, line, key, value, field);
 	if (!setting)
 		return -ENOMEM;
-	setting->field = field;
 	struct setting **found = tsearch(setting, &tree->by_key, compare_keys);
 	if (!found)
 		return -ENOMEM;

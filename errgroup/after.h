@@ -15,7 +15,7 @@ int context_after_job(struct context *ctx, struct job *job);
 
 /*
  * As context_with_cancel, for a context that is there only to have jobs run
- * after it: it is smaller, and must not be cancelled with a cause.
+ * after it: it is smaller.
  */
 struct context *context_for_jobs(struct context *parent);
 

@@ -19,11 +19,12 @@
  * set touches the context no more.
  *
  * A cause is not copied down the tree. `cause` points to a constant, or to
- * `given` of the context that was cancelled with one: an ancestor, or the
- * context itself, which is there for as long as its descendants are. `given` is
- * part of each context, since a cancel must not fail for want of memory; unless
- * it is used, it is never touched. A context that only parks jobs
- * (context_for_jobs) is never given one, and ends where it would begin.
+ * what `given` of the context that was cancelled with one points to: an ancestor,
+ * or the context itself, which is there for as long as its descendants are. The
+ * room for it is part of a context that is made to be cancelled, so that this
+ * cannot fail for want of memory; unless it is used, it is never touched. A context
+ * with a value, or one that only parks jobs, is small, and gets room when it is
+ * cancelled with a cause all the same, or else says that it was lost.
  *
  * An after is linked while its context is live, and posted by the walk; so it is
  * prevented if it is stopped, under the lock, before err is set, and not if it
@@ -92,7 +93,7 @@ struct context {
 	const void *key;
 	void *value;
 	int64_t deadline_ms;
-	bool has_deadline, lean; /* lean: without given */
+	bool has_deadline;
 	/* guarded by root->lock */
 	bool linked;
 	bool timed; /* its timer was armed */
@@ -105,12 +106,18 @@ struct context {
 	struct job_list afters;
 	struct timer timer;
 	const struct error *cause; /* constant once err is set */
-	struct error given; /* last: see lean */
+	struct error *given; /* room for a cause, or NULL */
 };
 
 static_assert(offsetof(struct context, err) == 0 &&
 		  sizeof(atomic_int) == sizeof(int),
     "as context_err reads it");
+
+/* With room for a cause; if it is there, the memory was made with it. */
+struct roomy_context {
+	struct context base;
+	struct error given;
+};
 
 static struct context background = {.magic = CONTEXT_MAGIC,
     .refs = 1,
@@ -120,7 +127,9 @@ static struct context background = {.magic = CONTEXT_MAGIC,
 
 static const struct error canceled = {.code = -ECANCELED, .text = "canceled"},
 			  timed_out = {.code = -ETIMEDOUT,
-			      .text = "deadline exceeded"};
+			      .text = "deadline exceeded"},
+			  lost = {.code = -ECANCELED,
+			      .text = "canceled; no memory for the cause"};
 
 struct context *context_background(void)
 {
@@ -156,6 +165,8 @@ static struct context *destroy(struct context *ctx)
 	if (ctx->fd != NO_FD)
 		close(ctx->fd);
 	ctx->magic = 0;
+	if (ctx->given != &((struct roomy_context *)ctx)->given)
+		free(ctx->given);
 	free(ctx);
 	return parent;
 }
@@ -197,6 +208,17 @@ static void mark_done(struct context *ctx, int err, const struct error *cause,
 	TAILQ_CONCAT(fired, &ctx->afters, link);
 }
 
+static const struct error *keep_cause(struct context *ctx,
+    const struct error *given)
+{
+	if (!ctx->given)
+		ctx->given = malloc(sizeof(*given));
+	if (!ctx->given)
+		return &lost;
+	*ctx->given = *given;
+	return ctx->given;
+}
+
 /*
  * Under the tree's lock: makes ctx and all descendants done. With a given cause,
  * or with that of err.
@@ -209,11 +231,8 @@ static void walk(struct context *ctx, int err, const struct error *given,
 
 	if (context_err(ctx))
 		return;
-	if (given) {
-		assert(!ctx->lean);
-		ctx->given = *given;
-		cause = &ctx->given;
-	}
+	if (given)
+		cause = keep_cause(ctx, given);
 	if (ctx->linked)
 		LIST_REMOVE(ctx, sibling);
 	LIST_INSERT_HEAD(&todo, ctx, sibling);
@@ -326,8 +345,6 @@ void context_free(struct context **ctx)
 static struct context *init(struct context *ctx, struct context *parent,
     bool root)
 {
-	if (!ctx)
-		return NULL;
 	if (!parent)
 		parent = &background;
 	assert(parent->magic == CONTEXT_MAGIC);
@@ -340,7 +357,7 @@ static struct context *init(struct context *ctx, struct context *parent,
 	ctx->value = NULL;
 	ctx->deadline_ms = root ? 0 : parent->deadline_ms;
 	ctx->has_deadline = !root && parent->has_deadline;
-	ctx->lean = false;
+	ctx->given = NULL;
 	ctx->linked = false;
 	ctx->timed = false;
 	ctx->fd = NO_FD;
@@ -355,7 +372,19 @@ static struct context *init(struct context *ctx, struct context *parent,
 
 static struct context *make(struct context *parent, bool root)
 {
-	return init(malloc(sizeof(struct context)), parent, root);
+	struct roomy_context *ctx = malloc(sizeof(*ctx));
+
+	if (!ctx)
+		return NULL;
+	init(&ctx->base, parent, root)->given = &ctx->given;
+	return &ctx->base;
+}
+
+static struct context *make_small(struct context *parent)
+{
+	struct context *ctx = malloc(sizeof(*ctx));
+
+	return ctx ? init(ctx, parent, false) : NULL;
 }
 
 /* Under the tree's lock: from here on an end of the parent finds ctx. */
@@ -396,13 +425,9 @@ struct context *context_with_cancel(struct context *parent)
 
 struct context *context_for_jobs(struct context *parent)
 {
-	struct context *ctx =
-	    init(malloc(offsetof(struct context, given)), parent, false);
+	struct context *ctx = make_small(parent);
 
-	if (!ctx)
-		return NULL;
-	ctx->lean = true;
-	return link_up(ctx);
+	return ctx ? link_up(ctx) : NULL;
 }
 
 struct context *context_without_cancel(struct context *parent)
@@ -420,7 +445,7 @@ struct context *context_without_cancel(struct context *parent)
 struct context *context_with_value(struct context *parent, const void *key,
     void *value)
 {
-	struct context *ctx = make(parent, false);
+	struct context *ctx = make_small(parent);
 
 	if (!ctx)
 		return NULL;

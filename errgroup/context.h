@@ -67,7 +67,8 @@ struct context *context_without_cancel(struct context *parent);
  * NULL. The first error and cause of a context stay; a further cancel changes
  * nothing, but waits until the first has reached all descendants. Does not
  * wait for work: functions of context_after run on other threads. The cause is
- * copied; its code must be negative.
+ * copied (by a context with a value only if there is memory for it: else the text
+ * of its cause says so); its code must be negative.
  */
 void context_cancel(struct context *ctx, const struct error *cause);
 

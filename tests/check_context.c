@@ -2112,6 +2112,36 @@ START_TEST(out_of_memory_for_one_more_timer_harms_no_other)
 }
 END_TEST
 
+/* C4, C10: a context with a value is small; a cause of its own it may lose. */
+START_TEST(a_cancel_with_a_cause_needs_memory_only_for_its_words)
+{
+	const struct error lost = {-ECANCELED, "",
+	    "canceled; no memory for the cause"};
+	long before = fault_blocks();
+
+	for (int i = 0; i < 3; i++) {
+		bool is_small = i > 0, fails = i < 2;
+		struct context *ctx = is_small
+					  ? context_with_value(NULL, &key_a, &i)
+					  : context_with_cancel(NULL);
+		struct context *leaf = context_with_cancel(ctx);
+
+		if (fails)
+			fault_from(FAULT_MEMORY, 1);
+		context_cancel(ctx, &cause_a);
+		context_cancel(ctx, &cause_b);
+		fault_none();
+		assert_cause(leaf, -ECANCELED,
+		    is_small && fails ? &lost : &cause_a);
+		context_free(&ctx);
+		assert_cause(leaf, -ECANCELED,
+		    is_small && fails ? &lost : &cause_a);
+		context_free(&leaf);
+	}
+	ck_assert_int_eq(fault_blocks(), before);
+}
+END_TEST
+
 /*
  * C17, C25, G16: all fails from the moment on at which after was accepted, and
  * the heap of timers has no more room than it must have.
@@ -2313,6 +2343,7 @@ static Suite *context_suite(void)
 	    a_null_parent_is_the_background_context);
 	SUITE_ADD(suite, "failures",
 	    out_of_memory_for_one_more_timer_harms_no_other,
+	    a_cancel_with_a_cause_needs_memory_only_for_its_words,
 	    an_after_that_was_accepted_runs_whatever_fails,
 	    a_descriptor_that_cannot_be_made_is_a_negative_errno);
 	add_failures(suite);

@@ -483,9 +483,8 @@ static void make_server(struct appfile *file, size_t i, bool thorough,
 		wrong = !is_read(file, i);
 	if (order_check_names(file, i) || wrong)
 		return;
-	server->after = instances_names(file, keys->after);
-	server->wants = instances_names(file, keys->wants);
-	if (!server->after || !server->wants) {
+	if (instances_names(file, keys->after, &server->after) ||
+	    instances_names(file, keys->wants, &server->wants)) {
 		refuse(file, i, NULL, "out of memory");
 		return;
 	}

@@ -2,6 +2,7 @@
  * The key "instances". The reader of the file makes the servers (config.h):
  * here is what their names and numbers mean.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,18 +43,17 @@ static size_t resolve(const struct appfile *file, const char *name,
 	return n;
 }
 
-const char **instances_names(const struct appfile *file,
-    const char *const *names)
+int instances_names(const struct appfile *file, const char *const *names,
+    const char ***list)
 {
 	size_t n = 0, all = 0;
-	const char **list;
 
 	for (size_t k = 0; k < count(names); k++)
 		all += resolve(file, names[k], NULL);
-	list = calloc(all + 1, sizeof(*list));
-	for (size_t k = 0; list && k < count(names); k++)
-		n += resolve(file, names[k], list + n);
-	return list;
+	*list = all ? calloc(all + 1, sizeof(**list)) : NULL;
+	for (size_t k = 0; *list && k < count(names); k++)
+		n += resolve(file, names[k], *list + n);
+	return all && !*list ? -ENOMEM : 0;
 }
 
 const char **instances_env(const struct appfile_server *server)

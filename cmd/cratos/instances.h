@@ -17,11 +17,11 @@ bool instances_match(const struct appfile_server *server, const char *name);
 
 /*
  * A list of names with each name of a section that has instances replaced by
- * theirs. To be freed with free(3), the names being the file's. NULL without
- * memory; of a list that is NULL an empty one.
+ * theirs; NULL if there is none. To be freed with free(3), the names being the
+ * file's. 0 or -ENOMEM.
  */
-const char **instances_names(const struct appfile *file,
-    const char *const *names);
+int instances_names(const struct appfile *file, const char *const *names,
+    const char ***list);
 
 /*
  * The key "env" of a server, with its number before all else; to be freed in

@@ -97,8 +97,7 @@ static void refuse(struct appfile *file, const struct error *err)
 		if (strcmp(server->name, err->origin))
 			continue;
 		config_refuse(file->config, "server:", i,
-		    server->after && *server->after ? "after" : "wants", "%s",
-		    err->text);
+		    server->after ? "after" : "wants", "%s", err->text);
 		return;
 	}
 	config_refuse(file->config, "app", 0, NULL, "%s", err->text);
