@@ -115,6 +115,8 @@ enum app_event_type {
 	APP_EVENT_READY, /* app_ready is true from now on */
 	APP_EVENT_UNREADY, /* ... and false */
 	APP_EVENT_SERVER_STARTING, /* server: its start is on its way */
+	APP_EVENT_SERVER_SLOW, /* server, error: not ready yet, and what it
+				  lacks; after 10 s, 1 min, 6 min, ... */
 	APP_EVENT_SERVER_READY, /* server, took_ms, endpoint or NULL */
 	APP_EVENT_SERVER_RETURNED, /* server: start returned 0 */
 	APP_EVENT_SERVER_FAILED, /* server, error: of start or stop */

@@ -75,6 +75,8 @@ enum {
 	DEFAULT_RESTART_LIMIT = 5,
 	DEFAULT_RESTART_WINDOW_MS = 10000,
 	GRACE_MS = 1000, /* between the deadline and "stuck" */
+	SLOW_MS = 10000, /* a server that is not ready is told of */
+	SLOWER = 6, /* ... and when it has taken that many times as long */
 	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
 	SWEEP_MS = 5000, /* for strays to stop, at most */
 	SWEEP_KILL_MS = 500, /* for them to go after SIGKILL */
@@ -129,6 +131,7 @@ struct unit_run {
 	int64_t stop_deadline_ms; /* when it is late; the loop writes it */
 	/* the loop's again */
 	int64_t launch_ms, start_deadline_ms, ready_ms, stop_ms;
+	int64_t slow_ms; /* when it is told that it is not ready yet */
 	/* start's; the stop task is parked on turn; stop's, if made ahead */
 	struct context *ctx, *turn, *stop_ctx;
 };
@@ -270,6 +273,7 @@ struct app {
 	bool reaps, sweeping, swept_by_force, sweep_over;
 	int64_t sweep_end_ms;
 	bool ready_told; /* what the last event of it was */
+	bool has_come_up; /* just now: deadlines to start are none any more */
 	bool overdue; /* something was left behind at its deadline */
 	int signals_seen; /* 0 or 1: the next one forces */
 	int force_signal; /* 0, or the second, which came too soon */

@@ -102,6 +102,18 @@ void loop_arm(struct loop *loop, int64_t deadline_ms)
 	timerfd_settime(loop->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
+bool loop_disarm(struct loop *loop)
+{
+	const struct itimerspec never = {0};
+
+	if (loop->armed_ms == INT64_MAX)
+		return false;
+	timerfd_settime(loop->timer, 0, &never, NULL);
+	loop->armed_ms = INT64_MAX;
+	loop->fired = true;
+	return true;
+}
+
 static void take_timer(struct loop *loop)
 {
 	uint64_t count;

@@ -42,6 +42,12 @@ void loop_wake(struct loop *loop);
 /* Makes loop_poll return by deadline_ms at the latest. */
 void loop_arm(struct loop *loop, int64_t deadline_ms);
 
+/*
+ * As if the timer had fired, so that its owner arms it again, if it has to; false
+ * if it was not armed. On the loop's thread.
+ */
+bool loop_disarm(struct loop *loop);
+
 /* Waits for events and calls the sources; returns after at least one. */
 void loop_poll(struct loop *loop);
 

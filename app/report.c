@@ -196,6 +196,7 @@ const char *app_event_name(enum app_event_type type)
 	    [APP_EVENT_REGISTRAR_RETRY] = "registrar-retry",
 	    [APP_EVENT_RELOADED] = "reloaded",
 	    [APP_EVENT_RELOAD_REFUSED] = "reload-refused",
+	    [APP_EVENT_SERVER_SLOW] = "slow",
 	    [APP_EVENT_TIMEOUT] = "timeout",
 	    [APP_EVENT_REPORT] = "report",
 	    [APP_EVENT_STUCK] = "stuck",

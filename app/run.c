@@ -800,6 +800,11 @@ static void run(struct app *app)
 		unit_post_turns(app);
 		if (app->state == APP_STATE_DONE || app->left_behind)
 			break;
+		if (app->has_come_up) {
+			app->has_come_up = false;
+			if (loop_disarm(&app->loop))
+				continue;
+		}
 		loop_poll(&app->loop);
 	}
 	report_new_errors(app);

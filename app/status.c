@@ -62,6 +62,7 @@ void status_update_ready(struct app *app)
 	if (ready == app->ready_told)
 		return;
 	app->ready_told = ready;
+	app->has_come_up = app->has_come_up || ready;
 	report_event(app, ready ? APP_EVENT_READY : APP_EVENT_UNREADY, NULL, 0,
 	    NULL);
 }

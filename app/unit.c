@@ -718,7 +718,12 @@ static void launch(struct unit *unit)
 	apply(unit, UNIT_LAUNCH);
 	unit->run.start_deadline_ms =
 	    timeout_ms > 0 ? clock_deadline_ms(timeout_ms) : INT64_MAX;
-	loop_arm(&app->loop, unit->run.start_deadline_ms);
+	/* The others are ready as soon as they have a thread. */
+	unit->run.slow_ms = unit->server.notifies || unit->server.oneshot
+				? clock_deadline_ms(SLOW_MS)
+				: INT64_MAX;
+	loop_arm(&app->loop,
+	    earlier(unit->run.start_deadline_ms, unit->run.slow_ms));
 	report_event(app, APP_EVENT_SERVER_STARTING, unit, 0, NULL);
 	ret = prepare(unit);
 	unit->run.parked = !ret && unit->server.stop;
@@ -922,6 +927,23 @@ static void not_ready(struct unit *unit, int64_t now_ms)
 	policy_fail(unit, &err);
 }
 
+/* It may well get ready still, but perhaps waits for what does not come. */
+static void tell_slow(struct unit *unit, int64_t now_ms)
+{
+	int64_t time_ms = now_ms - unit->run.launch_ms;
+	struct error err;
+	char after[32], lacks[LACKS_SIZE];
+
+	unit->run.slow_ms = unit->run.launch_ms + SLOWER * time_ms;
+	unit_lacks(unit, ": ", lacks);
+	error_set(-EINPROGRESS, "not %s after %s%s",
+	    unit->server.oneshot ? "done" : "ready",
+	    report_duration(time_ms, after), lacks);
+	err = error_of(-EINPROGRESS);
+	error_origin(&err, unit->name);
+	report_event(unit->app, APP_EVENT_SERVER_SLOW, unit, time_ms, &err);
+}
+
 static struct error late_error(const struct unit *unit, const char *text,
     int64_t now_ms)
 {
@@ -980,10 +1002,13 @@ static int64_t check_start(struct unit *unit, int64_t now_ms)
 {
 	if (unit->app->state >= APP_STATE_BEFORE_STOP || unit->leaving)
 		return INT64_MAX;
-	if (now_ms < unit->run.start_deadline_ms)
-		return unit->run.start_deadline_ms;
-	not_ready(unit, now_ms);
-	return INT64_MAX;
+	if (now_ms >= unit->run.start_deadline_ms) {
+		not_ready(unit, now_ms);
+		return INT64_MAX;
+	}
+	if (now_ms >= unit->run.slow_ms)
+		tell_slow(unit, now_ms);
+	return earlier(unit->run.start_deadline_ms, unit->run.slow_ms);
 }
 
 int64_t unit_check_deadline(struct unit *unit, int64_t now_ms)

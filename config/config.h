@@ -30,7 +30,8 @@
  *   that is not between quotes. "..." and '...' are quotes if they are closed
  *   on the line; an apostrophe after a letter or digit is none.
  * - ${NAME} in a value is an environment variable, an error if it is not set.
- *   ${NAME:default} has a default, which may have variables itself. $$ is a
+ *   ${NAME:default} has a default, which may have variables itself; so has
+ *   ${NAME:-default}, also if the variable is empty, as in sh. $$ is a
  *   dollar sign; so is a $ before anything but $ and {.
  * - A section with N instances (config_section.instances) stands for N, called
  *   NAME-1 to NAME-N, in its place. In its values ${NUMBER}, where NUMBER is

@@ -1,6 +1,6 @@
 /*
  * Environment variables in a value: ${NAME}, ${NAME:default}, where a default
- * may have variables itself, and $$ for a dollar sign; and a number of the
+ * may have variables itself, ${NAME:-default} as in sh, and $$ for a dollar sign; and a number of the
  * section's own.
  */
 #include <errno.h>
@@ -124,10 +124,11 @@ static int variable(struct expansion *x, const char *text, const char *end,
 	if (is_number && x->number->value)
 		return append_number(x, text + size, close);
 	const char *value = text[size] == '+' ? NULL : getenv(name);
-	if (value)
+	bool as_in_sh = text[size] == ':' && text[size + 1] == '-';
+	if (value && (*value || !as_in_sh))
 		return append(x, value, strlen(value));
 	if (text[size] == ':')
-		return expand(x, text + size + 1, close, depth + 1);
+		return expand(x, text + size + 1 + as_in_sh, close, depth + 1);
 	if (is_number) {
 		snprintf(x->why, x->why_size,
 		    "there is no %s here: it is in sections that have "
@@ -137,7 +138,7 @@ static int variable(struct expansion *x, const char *text, const char *end,
 	}
 	snprintf(x->why, x->why_size,
 	    "environment variable %s is not set, and there is no default as "
-	    "in ${NAME:default}",
+	    "in ${NAME:default}; to leave it to a shell write $${NAME}",
 	    excerpt_of(name).text);
 	return -EINVAL;
 }

@@ -280,7 +280,8 @@ static void judge(struct exec *exec, const siginfo_t *end)
 	else
 		conclude(exec, -ECHILD,
 		    "exited with status %d without being told to stop: if it "
-		    "goes to the background, have it stay in the foreground",
+		    "goes to the background, have it stay in the foreground; "
+		    "if that is all it does, it is a oneshot",
 		    end->si_status);
 }
 

@@ -1112,6 +1112,10 @@ START_TEST(variables_are_put_into_values)
 	    {"$HOME $ $x", "$HOME $ $x"},
 	    {"a$", "a$"},
 	    {"}{", "}{"},
+	    {"${CONFIG_TEST_UNSET:-80}", "80"},
+	    {"${CONFIG_TEST_UNSET:--80}", "-80"},
+	    {"${CONFIG_TEST_EMPTY:80}${CONFIG_TEST_EMPTY:-90}", "90"},
+	    {"${CONFIG_TEST_A:-80}", "\"one\" ; two"},
 	};
 
 	setenv("CONFIG_TEST_A", "\"one\" ; two", 1);

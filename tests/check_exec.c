@@ -751,7 +751,8 @@ START_TEST(a_child_that_exits_with_0_unasked_is_an_error_with_a_hint)
 	run(&(struct exec_options){.command = "true"});
 	assert_end(-ECHILD,
 	    "exited with status 0 without being told to stop: if it goes to "
-	    "the background, have it stay in the foreground");
+	    "the background, have it stay in the foreground; if that is all it "
+	    "does, it is a oneshot");
 	clear();
 }
 END_TEST
@@ -1361,7 +1362,8 @@ START_TEST(statuses_and_signals_can_be_as_good_as_status_0)
 	    "killed by signal 12 (SIGUSR2)");
 	assert_success("exit 3", false, -ECHILD,
 	    "exited with status 3 without being told to stop: if it goes to "
-	    "the background, have it stay in the foreground");
+	    "the background, have it stay in the foreground; if that is all it "
+	    "does, it is a oneshot");
 	assert_success("kill -USR1 $$", false, -ECHILD,
 	    "killed by signal 10 (SIGUSR1)");
 	assert_success(TRAP("TERM", "exit 3"), false, 0, "stop");

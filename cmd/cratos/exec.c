@@ -338,21 +338,21 @@ static bool was_hurried(const struct single *single, int64_t until_ms)
 /* Each child that goes may leave others to us: so there is more than a round. */
 static void end_leftovers(struct single *single)
 {
-	int64_t kill_ms = now_ms() + single->stop_timeout_ms;
+	int64_t kill_ms = now_ms() + single->stop_timeout_ms,
+		end_ms = INT64_MAX;
 	char *children, *told = NULL;
+	bool kills;
 
-	for (reap(single); has_children(); reap(single)) {
-		int64_t now = now_ms();
-
-		if (now >= kill_ms + KILLED_MS)
-			break;
+	for (reap(single); has_children() && now_ms() < end_ms; reap(single)) {
+		kills = now_ms() >= kill_ms;
 		children = list_children();
-		tell_all(children, told, now >= kill_ms ? SIGKILL : SIGTERM);
+		tell_all(children, told, kills ? SIGKILL : SIGTERM);
 		free(told);
 		told = children;
-		if (was_hurried(single,
-			now >= kill_ms ? kill_ms + KILLED_MS : kill_ms))
-			kill_ms = now < kill_ms ? now : kill_ms;
+		if (kills && end_ms == INT64_MAX)
+			end_ms = now_ms() + KILLED_MS;
+		if (was_hurried(single, kills ? end_ms : kill_ms) && !kills)
+			kill_ms = now_ms();
 	}
 	free(told);
 }

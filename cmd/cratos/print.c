@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,6 +282,7 @@ static void describe_failure(struct line *text, const struct app_event *event)
 		    event->state < APP_STATE_BEFORE_STOP ? ""
 							 : "; ending the app");
 		break;
+	case APP_EVENT_SERVER_SLOW:
 	case APP_EVENT_TIMEOUT:
 		line_add(text, "%s", err->text);
 		break;
@@ -288,6 +290,19 @@ static void describe_failure(struct line *text, const struct app_event *event)
 		line_add(text, "%s: %s", err->origin, err->text);
 		break;
 	}
+}
+
+/* A reload is not begun while the app comes up, nor when it goes down. */
+static const char *what_becomes_of(const struct printer *printer,
+    const struct app_event *event)
+{
+	if (event->signal != SIGHUP || !printer->reloads)
+		return "";
+	if (event->state < APP_STATE_RUNNING)
+		return ": the file is read again when all are ready";
+	return event->state > APP_STATE_COMMITTING
+		   ? ": too late for a reload, the app stops"
+		   : "";
 }
 
 static void describe(struct line *text, struct printer *printer,
@@ -301,7 +316,8 @@ static void describe(struct line *text, struct printer *printer,
 		describe_state(text, printer, event);
 		break;
 	case APP_EVENT_SIGNAL:
-		line_add(text, "got %s", signal_name(event->signal));
+		line_add(text, "got %s%s", signal_name(event->signal),
+		    what_becomes_of(printer, event));
 		break;
 	case APP_EVENT_STOP:
 		describe_stop(text, printer);
@@ -354,6 +370,7 @@ static enum level level_of(const struct app_event *event)
 	case APP_EVENT_STUCK:
 	case APP_EVENT_FORCED:
 		return LEVEL_ERROR;
+	case APP_EVENT_SERVER_SLOW:
 	case APP_EVENT_SERVER_LOST:
 	case APP_EVENT_REGISTRAR_RETRY:
 	case APP_EVENT_TIMEOUT:

@@ -16,6 +16,7 @@ struct printer {
 	enum output_format output;
 	enum level least; /* what is less urgent is not printed */
 	bool terminal, colour, journal;
+	bool reloads; /* on SIGHUP */
 	char *name; /* the app's, which does not change */
 	atomic_int name_width; /* other threads print as well */
 	bool has_run, unready, has_stopped;

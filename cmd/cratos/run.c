@@ -190,6 +190,7 @@ static int run_file(struct run *run)
 	    .event_arg = run};
 	int status;
 
+	run->printer.reloads = options.reload_signal != 0;
 	run->had_terminal = has_terminal();
 	run->app = app_new(&options);
 	if (!run->app) {

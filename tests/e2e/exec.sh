@@ -117,7 +117,7 @@ what_does_not_stop_is_killed() {
 	is 'what is left' "$(leftovers)" ''
 }
 
-a_signal_hurries_the_end() {
+hurries_the_end() { # SECONDS
 	start one "$cratos" exec --stop-timeout 1h -- sh -c "
 		(setsid sh -c 'trap \"\" TERM
 			: >$work/up
@@ -125,10 +125,19 @@ a_signal_hurries_the_end() {
 		while [ ! -e $work/up ]; do sleep 0.01; done"
 	wait_for_file "$work/up"
 	eventually no_shell_of "$pid"
+	sleep "$1"
 	kill -TERM "$pid"
 	finish "$pid"
 	is 'exit status' "$status" 0
 	is 'what is left' "$(leftovers)" ''
+}
+
+a_signal_hurries_the_end() {
+	hurries_the_end 0
+}
+
+a_signal_hurries_the_end_also_late() {
+	hurries_the_end 1
 }
 
 # The command has ended: of its children only the deaf one is there.
@@ -185,6 +194,7 @@ for name in the_exit_status_is_passed_on \
 	what_is_left_is_told_to_stop \
 	what_does_not_stop_is_killed \
 	a_signal_hurries_the_end \
+	a_signal_hurries_the_end_also_late \
 	control_c_comes_once \
 	control_z_stops_the_job; do
 	test_that "$name"

@@ -121,7 +121,7 @@ a_child_that_is_killed_stops_the_app() {
 a_child_that_exits_with_0_unasked_stops_the_app() {
 	write_app <<<'exec = true'
 	run_app
-	failed_with 'exited with status 0 without being told to stop: .*foreground'
+	failed_with 'exited with status 0 without being told to stop: .*foreground; if .* oneshot'
 }
 
 the_first_error_is_told_last_and_the_others_are_counted() {

@@ -138,6 +138,27 @@ says_what_is_lacking() {
 		{ kill -USR1 "$pid"; return 1; }
 }
 
+who_is_long_not_ready_says_what_is_lacking() {
+	local port
+	port=$(python3 "$tools" ports 1)
+	write_app <<-INI
+		[server:web]
+		exec = sleep 1000
+		ready = tcp:127.0.0.1:$port
+		[server:late]
+		exec = sleep 1000
+		ready = delay:10500ms
+	INI
+	start app "$cratos" run "$work/app.ini"
+	wait_for_line "$work/app.err" ' warn +web +not ready after 10 s: tcp:127.*refused'
+	wait_for_line "$work/app.err" ' warn +late +not ready after 10 s: delay'
+	kill -HUP "$pid"
+	wait_for_line "$work/app.err" ' got SIGHUP: the file is read again when all are ready$'
+	wait_for_line "$work/app.err" ' late +ready after'
+	stop_app TERM
+	is 'exit status' "$status" 0
+}
+
 the_report_says_what_is_lacking() {
 	write_app <<-INI
 		[server:slow]
@@ -273,6 +294,7 @@ test_that a_program_is_ready_when_it_prints_the_line
 test_that each_run_prints_its_own_line
 test_that a_start_that_takes_too_long_says_what_was_lacking
 test_that the_report_says_what_is_lacking
+test_that who_is_long_not_ready_says_what_is_lacking
 test_that a_server_that_is_not_well_is_restarted
 test_that a_server_that_is_not_well_and_not_restarted_ends_the_app
 test_that a_stop_in_the_middle_of_an_attempt_leaves_nothing
