@@ -268,8 +268,11 @@ a_failing_health_is_a_failure_whatever_counts_as_success() {
 	is 'exit status' "$status" 1
 	has "$work/err" 'one: health check failed 1 time: exec:false: exited with status 1'
 	# Healthy from the third check on: a failure while the app stops is its own.
-	printf '#!/bin/sh\necho >>"%s"\ntest "$(wc -l <"%s")" -gt 2\n' \
-		"$work/checks" "$work/checks" >"$work/check"
+	cat >"$work/check" <<-END
+		#!/bin/sh
+		echo >>"$work/checks"
+		test "\$(wc -l <"$work/checks")" -gt 2
+	END
 	chmod +x "$work/check"
 	write_app <<-END
 		exec = sleep 1000
