@@ -1,7 +1,7 @@
 /*
  * Environment variables in a value: ${NAME}, ${NAME:default}, where a default
- * may have variables itself, ${NAME:-default} as in sh, and $$ for a dollar sign; and a number of the
- * section's own.
+ * may have variables itself, ${NAME:-default} as in sh, and $$ for a dollar
+ * sign; and a number of the section's own.
  */
 #include <errno.h>
 #include <inttypes.h>

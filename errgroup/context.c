@@ -43,8 +43,8 @@
  * An unlinked context that is done is not touched by any walk again.
  *
  * A root that has its maker's reference only, no descriptor that may have been
- * handed on, and nothing to be run after it, is freed without the lock, and without being made done: nobody
- * else has a way to it. Whoever had one gave it up under the lock: refs of 1
+ * handed on, and nothing to be run after it, is freed without the lock, and
+ * without being made done: nobody else has a way to it. Whoever had one gave it up under the lock: refs of 1
  * (release, acquire) says that this has begun, and the lock, free after that,
  * that it has ended; who lets go of a lock does not touch it any more. Nor can
  * a reference be added meanwhile: only who has one can make another. For any
@@ -93,7 +93,7 @@ struct context {
 	const void *key;
 	void *value;
 	int64_t deadline_ms;
-	bool has_deadline;
+	bool has_deadline, roomy; /* roomy: given was made with it */
 	/* guarded by root->lock */
 	bool linked;
 	bool timed; /* its timer was armed */
@@ -113,7 +113,6 @@ static_assert(offsetof(struct context, err) == 0 &&
 		  sizeof(atomic_int) == sizeof(int),
     "as context_err reads it");
 
-/* With room for a cause; if it is there, the memory was made with it. */
 struct roomy_context {
 	struct context base;
 	struct error given;
@@ -165,7 +164,7 @@ static struct context *destroy(struct context *ctx)
 	if (ctx->fd != NO_FD)
 		close(ctx->fd);
 	ctx->magic = 0;
-	if (ctx->given != &((struct roomy_context *)ctx)->given)
+	if (!ctx->roomy)
 		free(ctx->given);
 	free(ctx);
 	return parent;
@@ -357,6 +356,7 @@ static struct context *init(struct context *ctx, struct context *parent,
 	ctx->value = NULL;
 	ctx->deadline_ms = root ? 0 : parent->deadline_ms;
 	ctx->has_deadline = !root && parent->has_deadline;
+	ctx->roomy = false;
 	ctx->given = NULL;
 	ctx->linked = false;
 	ctx->timed = false;
@@ -376,7 +376,9 @@ static struct context *make(struct context *parent, bool root)
 
 	if (!ctx)
 		return NULL;
-	init(&ctx->base, parent, root)->given = &ctx->given;
+	init(&ctx->base, parent, root);
+	ctx->base.roomy = true;
+	ctx->base.given = &ctx->given;
 	return &ctx->base;
 }
 

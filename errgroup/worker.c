@@ -27,13 +27,14 @@
  * still for STALE_NS, for one job; and those that have used no processor time
  * meanwhile block, and are active no more until their next job. If there were
  * such, twice as many jobs as the last time are taken.
- * If it moves, a few of those that are active are observed once in STALE_NS: who
- * has used no processor time, and does not wait for any, blocks as well, and keeps
- * no other from its processor. And with as many active as there are processors,
- * if all that were observed have slept for three quarters of the time, they block
- * again and again for a moment each: twice as many jobs as the last time are taken.
- * Where processors are short they are runnable, if they do not run (the kernel's
- * word on it is asked for), and nothing grows.
+ * If it moves, a few of those that are active, others each time, are observed as
+ * often: who has used no processor time, and does not wait for any, blocks as well,
+ * and keeps no other from its processor. And with as many active as there are
+ * processors, if all that were observed have slept for three quarters of the time,
+ * they block again and again for a moment each: twice as many jobs as the last time
+ * are taken, up to DROWSY_MAX threads a processor. While processors are short those
+ * that do not run are runnable (the kernel's word on it is asked for), and nothing
+ * grows. Such a thread that cannot be made is not missed: the jobs move.
  * One for which another thread or process works meanwhile (worker_elsewhere) uses
  * no processor time either, but blocks nobody for long: it stays active, and with
  * n of those a queue has to be still for n times STALE_NS, or more and more would
@@ -80,7 +81,8 @@
  * who frees the queue by its address alone (as in lock.h).
  *
  * Lock order: the pool's lock, then a queue's. Neither is taken with a context's
- * held. Jobs run without. tests/model has a model of all this.
+ * held. Jobs run without. tests/model has a model of this, but for how many
+ * threads there are to be.
  */
 #include <assert.h>
 #include <errno.h>
@@ -114,6 +116,7 @@ enum {
 	ELSEWHERE_NS = 500000000, /* who does for longer blocks, too */
 	GROW_MAX = 64, /* threads at a time */
 	SAMPLE = 4, /* active workers that stand for all */
+	DROWSY_MAX = 32, /* threads a processor, if jobs move all the same */
 	MANY = 16, /* tasks pushed between two looks: who pushes is at it */
 	STARVED_TRIES = 20, /* to make a thread, one in STALE_NS */
 	LAST_TRIES = 200, /* and then the watcher itself has to do */
@@ -144,7 +147,7 @@ static struct {
 	/* guarded by lock */
 	TAILQ_HEAD(, worker_queue) queues;
 	LIST_HEAD(, worker) idle;
-	TAILQ_HEAD(, worker) actives; /* who is for longest comes first */
+	TAILQ_HEAD(, worker) actives; /* as they are observed */
 	struct worker *watcher;
 	bool coming; /* a new thread that is to be the watcher */
 	bool unsure; /* whether it comes, and nobody tries again if not */
@@ -752,20 +755,32 @@ static enum habit observe(struct worker *worker, int64_t now_ns, bool may_ask)
 	return worker->used_ns == was_ns ? BLOCKED : DROWSY;
 }
 
+/* So many from the front are the last ones to be observed again. */
+static void go_round(int count)
+{
+	struct worker *worker;
+
+	while (count-- > 0 && (worker = TAILQ_FIRST(&pool.actives))) {
+		TAILQ_REMOVE(&pool.actives, worker, active_link);
+		TAILQ_INSERT_TAIL(&pool.actives, worker, active_link);
+	}
+}
+
 /*
- * Observes all active workers, or a few that stand for all; those that block are
- * active no more. Whoever works elsewhere is awake.
+ * Observes all active workers, or a few that stand for all, others each time;
+ * those that block are active no more. Whoever works elsewhere is awake.
  */
 static void observe_some(int64_t now_ns, int most, int habits[BLOCKED + 1])
 {
 	struct worker *worker, *next;
-	int observed = 0;
+	int observed = 0, seen = 0;
 
 	pool.elsewhere = 0;
 	for (worker = TAILQ_FIRST(&pool.actives); worker; worker = next) {
 		enum habit habit = AWAKE;
 
 		next = TAILQ_NEXT(worker, active_link);
+		seen += observed < most;
 		if (is_elsewhere(worker, now_ns))
 			pool.elsewhere++;
 		else if (observed == most)
@@ -773,9 +788,12 @@ static void observe_some(int64_t now_ns, int most, int habits[BLOCKED + 1])
 		else
 			habit = observe(worker, now_ns, observed++ < SAMPLE);
 		habits[habit]++;
-		if (habit == BLOCKED)
+		if (habit == BLOCKED) {
 			count_out(worker);
+			seen--;
+		}
 	}
+	go_round(seen);
 }
 
 /*
@@ -798,20 +816,25 @@ static int64_t stale_ns(void)
 static void allow_more(const struct view *view, int64_t now_ns)
 {
 	bool still = view->still_since_ns <= pool.checked_ns;
-	bool are_enough = pool.active + pool.claims >= pool.processors;
+	int threads = pool.active + pool.claims;
+	bool may_grow = threads >= pool.processors && !pool.is_short &&
+			threads < DROWSY_MAX * pool.processors;
 	int habits[BLOCKED + 1] = {0}, blocked;
 
 	if (now_ns - pool.checked_ns < stale_ns())
 		return;
 	pool.checked_ns = now_ns;
+	if (!still && view->still_since_ns < now_ns)
+		pool.checked_ns = view->still_since_ns;
 	observe_some(now_ns, still ? INT_MAX : SAMPLE, habits);
 	if (still)
 		blocked = habits[BLOCKED];
 	else
-		blocked = are_enough && !habits[AWAKE] ? habits[DROWSY] : 0;
-	pool.grow = blocked ? 2 * pool.grow : 0;
-	if (!pool.grow && (still || blocked))
-		pool.grow = 1;
+		blocked = may_grow && !habits[AWAKE] ? habits[DROWSY] : 0;
+	if (blocked)
+		pool.grow = pool.grow ? 2 * pool.grow : 1;
+	else
+		pool.grow = still;
 	if (pool.grow > GROW_MAX)
 		pool.grow = GROW_MAX;
 	if (still) {
@@ -881,7 +904,7 @@ enum step { WAIT, AGAIN, GO };
  * Sees to a thread more, while there is a watcher: an idle worker takes the
  * watcher's place, who may go; a new one takes a job, and the watcher stays.
  */
-static enum step add_hand(int64_t now_ns)
+static enum step add_hand(int64_t now_ns, bool moves)
 {
 	int ret;
 
@@ -898,6 +921,11 @@ static enum step add_hand(int64_t now_ns)
 	if (!ret)
 		return AGAIN;
 	pool.claims--;
+	if (moves) { /* then there are enough, if need be */
+		pool.is_short = false;
+		pool.credit = pool.hurry = 0;
+		return WAIT;
+	}
 	return gives_up(ret) ? GO : WAIT;
 }
 
@@ -913,7 +941,7 @@ static enum step watcher_step(struct work *work, const struct view *view,
 		pool.watcher = NULL;
 		step = GO;
 	} else if (has_work()) {
-		step = add_hand(now_ns);
+		step = add_hand(now_ns, view->still_since_ns == INT64_MAX);
 		if (step == GO && !take_found(work))
 			step = WAIT;
 	}

@@ -299,7 +299,7 @@ static const char *what_becomes_of(const struct printer *printer,
 	if (event->signal != SIGHUP || !printer->reloads)
 		return "";
 	if (event->state < APP_STATE_RUNNING)
-		return ": the file is read again when all are ready";
+		return ": the file is read again once the app runs";
 	return event->state > APP_STATE_COMMITTING
 		   ? ": too late for a reload, the app stops"
 		   : "";

@@ -6,8 +6,9 @@
  * writable may be filled by one of them before we write. A single call can be told
  * not to wait, where the kernel knows how: for sockets, and for pipes of new
  * kernels. What these do not take at once, and all for a terminal, is left to a
- * thread that may sit in write(2). It is made when it is needed, and never for
- * files, which take what they are given. Whoever has a line waits for it to be
+ * thread that may sit in write(2); it does not exist for files, which take what they
+ * are given. Either way so many lines are written at a time as a pipe takes in one
+ * piece. Whoever has a line waits for it to be
  * written, so that it stands before what it leads to: the first words of a child,
  * or the end of the process. That wait is short and has a budget, and there is none
  * behind lines that wait already.
@@ -124,21 +125,37 @@ static ssize_t write_to_pipe(const char *text, size_t size)
 	return written;
 }
 
+/* As many lines as a pipe takes without others between them, or one. */
+static size_t piece_of(const char *lines, size_t size)
+{
+	const char *end =
+	    memrchr(lines, '\n', size < PIPE_BUF ? size : PIPE_BUF);
+
+	if (!end)
+		end = memchr(lines, '\n', size);
+	return end ? (size_t)(end - lines) + 1 : size;
+}
+
 /* As much as the stream takes without a wait; there is nothing before it. */
 static size_t write_at_once(const char *text, size_t size)
 {
-	ssize_t written = -1;
+	size_t done = 0;
 
-	if (writer.stream == TAKES_ALL) {
-		write_all(text, size);
-		return size;
+	while (done < size) {
+		size_t piece = piece_of(text + done, size - done);
+		ssize_t written = -1;
+
+		if (writer.stream == IS_PIPE)
+			written = write_to_pipe(text + done, piece);
+		else if (writer.stream == IS_SOCKET)
+			written = send(STDERR_FILENO, text + done, piece,
+			    MSG_DONTWAIT);
+		if (written > 0)
+			done += (size_t)written;
+		if (written < (ssize_t)piece)
+			break;
 	}
-	if (writer.stream == IS_PIPE)
-		written = write_to_pipe(text, size);
-	else if (writer.stream == IS_SOCKET)
-		written = send(STDERR_FILENO, text, size,
-		    MSG_DONTWAIT | MSG_NOSIGNAL);
-	return written < 0 ? 0 : (size_t)written;
+	return done;
 }
 
 /* ---- the queue, under the lock ---- */
@@ -174,25 +191,17 @@ static void draw_near(void)
 	writer.begin = 0;
 }
 
-/*
- * As many lines as a pipe takes without others between them, or one; of one
- * that is longer than the buffer, a part.
- */
+/* The next piece; of a line that is longer than the buffer, a part. */
 static size_t pop(char lines[static WRITER_LINE])
 {
 	size_t size = writer.used < WRITER_LINE ? writer.used : WRITER_LINE;
 	size_t first = QUEUE_BYTES - writer.begin;
-	const char *end;
 
 	if (first > size)
 		first = size;
 	memcpy(lines, writer.ring + writer.begin, first);
 	memcpy(lines + first, writer.ring, size - first);
-	end = memrchr(lines, '\n', size < PIPE_BUF ? size : PIPE_BUF);
-	if (!end)
-		end = memchr(lines, '\n', size);
-	if (end)
-		size = (size_t)(end - lines) + 1;
+	size = piece_of(lines, size);
 	writer.used -= size;
 	writer.popped += size;
 	writer.begin = (writer.begin + size) % QUEUE_BYTES;
@@ -307,28 +316,28 @@ void writer_begin(writer_lost_fn *lost, void *arg)
 	pthread_cond_init(&writer.drained, &attr);
 	pthread_condattr_destroy(&attr);
 	writer.stream = kind_of_stream();
+	/* Without a thread lines are written all the same. */
+	writer.threaded = writer.stream != TAKES_ALL && !thread_start(work);
 	pthread_mutex_unlock(&writer.lock);
 }
 
-/* With the lock held; false if all is written. */
+/* With the lock held; false if nothing of it waits. */
 static bool queue(const char *text, size_t size)
 {
-	if (is_drained()) {
-		size_t written = write_at_once(text, size);
+	size_t written;
 
-		text += written;
-		size -= written;
-	}
-	if (!size)
-		return false;
-	/* Without a thread lines are written all the same. */
-	if (!writer.threaded && !(writer.threaded = !thread_start(work)))
+	if (!writer.threaded) {
 		write_all(text, size);
-	else if (writer.lost || size > QUEUE_BYTES - writer.used)
+		return false;
+	}
+	written = is_drained() ? write_at_once(text, size) : 0;
+	text += written;
+	size -= written;
+	if (writer.lost || size > QUEUE_BYTES - writer.used)
 		writer.lost++;
-	else
+	else if (size)
 		push(text, size);
-	return writer.threaded;
+	return size > 0;
 }
 
 void writer_put(const char *line, size_t size)

@@ -36,7 +36,7 @@ void writer_put(const char *line, size_t size);
 bool writer_has_room(void);
 void writer_on_room(void (*fn)(void));
 
-/* Writes lines as writer_put does, but later. Only while there is room. */
+/* The same, but does not wait for it. Only while there is room. */
 void writer_offer(const char *lines, size_t size);
 
 /*
