@@ -923,7 +923,7 @@ static enum step add_hand(int64_t now_ns, bool moves)
 	pool.claims--;
 	if (moves) { /* then there are enough, if need be */
 		pool.is_short = false;
-		pool.credit = pool.hurry = 0;
+		pool.hurry = pool.credit = 0;
 		return WAIT;
 	}
 	return gives_up(ret) ? GO : WAIT;
