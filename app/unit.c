@@ -911,19 +911,27 @@ void unit_lacks(const struct unit *unit, const char *before,
 	snprintf(text, LACKS_SIZE, "%s%s", *lacks ? before : "", lacks);
 }
 
+static struct error slow_error(const struct unit *unit, int code,
+    const char *word, int64_t time_ms)
+{
+	struct error err;
+	char after[32], lacks[LACKS_SIZE];
+
+	unit_lacks(unit, ": ", lacks);
+	error_set(code, "not %s after %s%s", word,
+	    report_duration(time_ms, after), lacks);
+	err = error_of(code);
+	error_origin(&err, unit->name);
+	return err;
+}
+
 static void not_ready(struct unit *unit, int64_t now_ms)
 {
 	int64_t time_ms = unit->run.extended_ms ? now_ms - unit->run.launch_ms
 						: unit->server.start_timeout_ms;
-	struct error err;
-	char after[32], lacks[LACKS_SIZE];
+	struct error err = slow_error(unit, -ETIMEDOUT, "ready", time_ms);
 
 	unit->run.start_deadline_ms = INT64_MAX;
-	unit_lacks(unit, ": ", lacks);
-	error_set(-ETIMEDOUT, "not ready after %s%s",
-	    report_duration(time_ms, after), lacks);
-	err = error_of(-ETIMEDOUT);
-	error_origin(&err, unit->name);
 	policy_fail(unit, &err);
 }
 
@@ -931,16 +939,10 @@ static void not_ready(struct unit *unit, int64_t now_ms)
 static void tell_slow(struct unit *unit, int64_t now_ms)
 {
 	int64_t time_ms = now_ms - unit->run.launch_ms;
-	struct error err;
-	char after[32], lacks[LACKS_SIZE];
+	struct error err = slow_error(unit, -EINPROGRESS,
+	    unit->server.oneshot ? "done" : "ready", time_ms);
 
 	unit->run.slow_ms = unit->run.launch_ms + SLOWER * time_ms;
-	unit_lacks(unit, ": ", lacks);
-	error_set(-EINPROGRESS, "not %s after %s%s",
-	    unit->server.oneshot ? "done" : "ready",
-	    report_duration(time_ms, after), lacks);
-	err = error_of(-EINPROGRESS);
-	error_origin(&err, unit->name);
 	report_event(unit->app, APP_EVENT_SERVER_SLOW, unit, time_ms, &err);
 }
 

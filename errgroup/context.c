@@ -44,11 +44,12 @@
  *
  * A root that has its maker's reference only, no descriptor that may have been
  * handed on, and nothing to be run after it, is freed without the lock, and
- * without being made done: nobody else has a way to it. Whoever had one gave it up under the lock: refs of 1
- * (release, acquire) says that this has begun, and the lock, free after that,
- * that it has ended; who lets go of a lock does not touch it any more. Nor can
- * a reference be added meanwhile: only who has one can make another. For any
- * other context the walk of an ancestor is a way to it, so it takes the lock.
+ * without being made done: nobody else has a way to it. Whoever had one gave it up
+ * under the lock: refs of 1 (release, acquire) says that this has begun, and the
+ * lock, free after that, that it has ended; who lets go of a lock does not touch
+ * it any more. Nor can a reference be added meanwhile: only who has one can make
+ * another. For any other context the walk of an ancestor is a way to it, so it
+ * takes the lock.
  *
  * A new root is not locked either, for nobody knows it yet.
  *

@@ -793,7 +793,8 @@ static void observe_some(int64_t now_ns, int most, int habits[BLOCKED + 1])
 			seen--;
 		}
 	}
-	go_round(seen);
+	if (observed == most)
+		go_round(seen);
 }
 
 /*

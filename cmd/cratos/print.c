@@ -300,9 +300,8 @@ static const char *what_becomes_of(const struct printer *printer,
 		return "";
 	if (event->state < APP_STATE_RUNNING)
 		return ": the file is read again once the app runs";
-	return event->state > APP_STATE_COMMITTING
-		   ? ": too late for a reload, the app stops"
-		   : "";
+	return event->state > APP_STATE_COMMITTING ? ": too late, the app stops"
+						   : "";
 }
 
 static void describe(struct line *text, struct printer *printer,

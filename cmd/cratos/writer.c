@@ -8,10 +8,9 @@
  * kernels. What these do not take at once, and all for a terminal, is left to a
  * thread that may sit in write(2); it does not exist for files, which take what they
  * are given. Either way so many lines are written at a time as a pipe takes in one
- * piece. Whoever has a line waits for it to be
- * written, so that it stands before what it leads to: the first words of a child,
- * or the end of the process. That wait is short and has a budget, and there is none
- * behind lines that wait already.
+ * piece. Whoever has a line waits for it to be written, so that it stands before
+ * what it leads to: the first words of a child, or the end of the process. That
+ * wait is short and has a budget, and there is none behind lines that wait already.
  *
  * From the first line that finds the queue full, all are lost until it is
  * empty. Then a line that says how many stands in their place: the order
