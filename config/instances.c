@@ -163,6 +163,8 @@ int instances_make(struct tree *tree)
 		rc = read_count(tree, setting, &count);
 		if (!rc && count && check_names(tree, setting, count))
 			rc = make(tree, section, count);
+		else if (!rc)
+			section->number = 1; /* its number is no error more */
 		if (rc)
 			break;
 	}

@@ -566,15 +566,26 @@ bool prober_decides(const struct prober *prober)
 	return prober && prober->ready.kind != PROBE_START;
 }
 
+/* The words begin with the option that the command is of. */
+static int check_command(const struct probe *probe, const struct spawn *spawn,
+    const char *option)
+{
+	struct error err;
+	int ret = probe->kind == PROBE_EXEC ? spawn_check(spawn) : 0;
+
+	if (!ret)
+		return 0;
+	err = error_of(ret);
+	return error_set(ret, "%s: %s", option, err.text);
+}
+
 int prober_check(const struct prober *prober)
 {
-	int ret = 0;
+	int ret = check_command(&prober->ready, &prober->ready_spawn, "ready");
 
-	if (prober->ready.kind == PROBE_EXEC)
-		ret = spawn_check(&prober->ready_spawn);
-	if (!ret && prober->health.kind == PROBE_EXEC)
-		ret = spawn_check(&prober->health_spawn);
-	return ret;
+	return ret ? ret
+		   : check_command(&prober->health, &prober->health_spawn,
+			 "health");
 }
 
 static int64_t or_default(int64_t given, int64_t fallback)

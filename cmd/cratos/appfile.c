@@ -280,8 +280,9 @@ static int open_output(struct appfile_server *server, size_t i, int *fd)
 	return *fd < 0 ? error_set(-errno, "/dev/null: %m") : 0;
 }
 
-/* An error of the library's about the i-th section, of the key at fault. */
-static int refuse_error(struct appfile *file, size_t i, const struct error *err)
+/* Refuses the key at fault, which an error of the library's is about. */
+static const char *refuse_error(struct appfile *file, size_t i,
+    const struct error *err)
 {
 	const struct server_keys *keys = config_at(file->config, "server:", i);
 	const char *text = err->text, *key = childkeys_at_fault(&text);
@@ -290,11 +291,41 @@ static int refuse_error(struct appfile *file, size_t i, const struct error *err)
 		key = keys->dir && access(keys->dir, X_OK) ? "dir"
 		      : keys->exec			   ? "exec"
 							   : "shell";
-	return refuse(file, i, key, text);
+	refuse(file, i, key, text);
+	return key;
+}
+
+/*
+ * Program and folder have to be there, and what is asked for be allowed, if they
+ * are looked for. All that is wrong is told, not only the first of it. NULL if
+ * anything is.
+ */
+static struct exec *new_exec(struct appfile *file, size_t i,
+    struct exec_options *options, struct childkeys *own, bool thorough)
+{
+	char last[32] = "";
+
+	for (;;) {
+		struct exec *exec = exec_new(options);
+		int ret = !exec ? -errno : thorough ? exec_check(exec) : 0;
+		struct error err = error_of(ret);
+		const char *key;
+
+		if (!ret && !*last)
+			return exec;
+		exec_free(&exec);
+		if (!ret)
+			return NULL;
+		key = refuse_error(file, i, &err);
+		if (!strcmp(key, last))
+			return NULL;
+		snprintf(last, sizeof(last), "%s", key);
+		childkeys_leave_out(options, own, key);
+	}
 }
 
 static int make_exec(struct appfile *file, struct appfile_server *server,
-    size_t i, int output_fd)
+    size_t i, int output_fd, bool thorough)
 {
 	const struct server_keys *keys = server->keys;
 	struct exec_options options = {.command = appfile_command(server),
@@ -314,22 +345,20 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 	    .stderr_fd = output_fd};
 	struct childkeys own = {0};
 	struct exec *exec = NULL;
-	struct error err;
 	const char **env = instances_env(server);
 	int ret = childkeys_set(file, i, &options, &own);
 
 	options.env = env;
-	if (!env)
-		ret = refuse(file, i, NULL, "out of memory");
-	if (!ret) {
-		exec = exec_new(&options);
-		err = error_of(-errno);
-		ret = exec ? 0 : refuse_error(file, i, &err);
-	}
+	if (env)
+		exec = new_exec(file, i, &options, &own, thorough);
+	else
+		refuse(file, i, NULL, "out of memory");
 	childkeys_fini(&own);
 	free(env);
 	if (ret)
-		return ret;
+		exec_free(&exec);
+	if (!exec)
+		return -EINVAL;
 	if (server->output && is_log(keys->ready))
 		output_tell(server->output, exec);
 	server->exec = exec;
@@ -340,13 +369,18 @@ static int make_exec(struct appfile *file, struct appfile_server *server,
 
 /* One that is to run has its output read. */
 static int make_child(struct appfile *file, struct appfile_server *server,
-    size_t i, bool runs)
+    size_t i, bool runs, bool thorough)
 {
-	int fd = 0, ret = runs ? open_output(server, i, &fd) : 0;
+	int fd = 0, ret = 0;
 
+	if (runs) {
+		log_opens(&server->log);
+		ret = open_output(server, i, &fd);
+	}
 	if (ret)
-		return refuse(file, i, "log", error_of(ret).text);
-	ret = make_exec(file, server, i, fd);
+		refuse(file, i, "log", error_of(ret).text);
+	if (make_exec(file, server, i, fd, thorough))
+		ret = -EINVAL;
 	if (fd)
 		close(fd);
 	return ret;
@@ -381,56 +415,6 @@ static bool has_errors(const struct appfile *file, size_t i)
 		if (!strcmp(errors[at].section, section))
 			return true;
 	return false;
-}
-
-/* The program of an "exec:" has to be there. */
-static bool has_program(struct appfile *file, size_t i, const char *key,
-    const char *probe)
-{
-	static const char prefix[] = "exec:";
-	const struct server_keys *keys = file->servers[i].keys;
-	struct exec_options options = {.dir = keys->dir, .env = keys->env};
-	struct exec *exec;
-	int ret;
-
-	if (!probe || strncmp(probe, prefix, strlen(prefix)))
-		return true;
-	options.command = probe + strlen(prefix);
-	exec = exec_new(&options);
-	ret = exec ? exec_check(exec) : -errno;
-	if (ret)
-		refuse(file, i, key, error_of(ret).text);
-	exec_free(&exec);
-	return !ret;
-}
-
-/* Whether what is missing is a program of a probe; says so. */
-static bool misses_probe(struct appfile *file, size_t i)
-{
-	const struct server_keys *keys = file->servers[i].keys;
-	bool has_ready, has_health;
-
-	if (keys->dir && access(keys->dir, X_OK))
-		return false;
-	has_ready = has_program(file, i, "ready", keys->ready);
-	has_health = has_program(file, i, "health", keys->health);
-	return !has_ready || !has_health;
-}
-
-/* Program and folder have to be there, and what is asked for be allowed. */
-static void look_for(struct appfile *file, size_t i)
-{
-	const struct appfile_server *server = &file->servers[i];
-	int ret = server->keys->tcp_echo ? 0 : exec_check(server->server.arg);
-	struct error err;
-	const char *text;
-
-	if (!ret)
-		return;
-	err = error_of(ret);
-	text = err.text;
-	if (childkeys_at_fault(&text) || !misses_probe(file, i))
-		refuse_error(file, i, &err);
 }
 
 /* The same server as in the file that an app runs. */
@@ -470,7 +454,7 @@ static void make_server(struct appfile *file, size_t i, bool thorough,
 {
 	struct appfile_server *server = &file->servers[i];
 	const struct server_keys *keys = config_at(file->config, "server:", i);
-	bool wrong, runs;
+	bool wrong, log_is_wrong = false, runs;
 	int ret;
 
 	server->keys = keys;
@@ -478,9 +462,9 @@ static void make_server(struct appfile *file, size_t i, bool thorough,
 	if (!wrong)
 		wrong = is_wrong(file, i, keys);
 	if (!wrong && file->app && !keys->tcp_echo)
-		wrong = !log_resolve(file, i, thorough);
-	if (!wrong && is_log(keys->ready))
-		wrong = !is_read(file, i);
+		log_is_wrong = !log_resolve(file, i, thorough);
+	if (!wrong && !log_is_wrong && is_log(keys->ready))
+		log_is_wrong = !is_read(file, i);
 	if (order_check_names(file, i) || wrong)
 		return;
 	if (instances_names(file, keys->after, &server->after) ||
@@ -488,17 +472,17 @@ static void make_server(struct appfile *file, size_t i, bool thorough,
 		refuse(file, i, NULL, "out of memory");
 		return;
 	}
-	runs = in_force ? !is_same(server, appfile_find(in_force, server->name))
-			: !thorough;
+	runs =
+	    !log_is_wrong &&
+	    (in_force ? !is_same(server, appfile_find(in_force, server->name))
+		      : !thorough);
 	ret = keys->tcp_echo ? make_echo(file, server, i)
-			     : make_child(file, server, i, runs);
+			     : make_child(file, server, i, runs, thorough);
 	if (ret)
 		return;
 	set_policies(&server->server, keys);
 	server->server.after = server->after;
 	server->server.wants = server->wants;
-	if (thorough)
-		look_for(file, i);
 }
 
 /* ---- the file as a whole ---- */
@@ -664,6 +648,8 @@ int appfile_load(struct appfile *file, const char *path, bool thorough,
 	check_app(file, in_force, thorough);
 	if (!count_errors(file))
 		order_check(file);
+	for (size_t i = 0; count_errors(file) && i < file->count; i++)
+		log_undo(&file->servers[i].log);
 	return print_errors(file, printer);
 }
 

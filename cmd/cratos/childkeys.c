@@ -6,6 +6,9 @@
 
 #include "cmd/cratos/childkeys.h"
 
+/* A program that is there. */
+#define ITSELF "/proc/self/exe"
+
 /* ---- numbers ---- */
 
 static int refuse(struct appfile *file, size_t i, const char *key,
@@ -75,11 +78,13 @@ static int take_limits(struct appfile *file, size_t i, const char *const *texts,
 	*limits = calloc(n + 1, sizeof(**limits));
 	if (!*limits)
 		return refuse(file, i, "limit", "out of memory");
-	for (size_t at = 0; at < n; at++)
-		if (take_limit(file, i, texts[at], &(*limits)[at]))
-			ret = -EINVAL;
 	options->limits = *limits;
-	options->limit_count = n;
+	for (size_t at = 0; at < n; at++)
+		if (take_limit(file, i, texts[at],
+			&(*limits)[options->limit_count]))
+			ret = -EINVAL;
+		else
+			options->limit_count++;
 	return ret;
 }
 
@@ -168,6 +173,72 @@ int childkeys_set(struct appfile *file, size_t i, struct exec_options *options,
 		1000, &options->oom_score_adj))
 		ret = -EINVAL;
 	return ret;
+}
+
+static const char *absolute(const char *path)
+{
+	return path && *path == '/' ? path : NULL;
+}
+
+static void leave_out_command(struct exec_options *options)
+{
+	options->command = ITSELF;
+	options->shell = false;
+}
+
+/* With what is looked for from the folder, or may be. */
+static void leave_out_dir(struct exec_options *options)
+{
+	leave_out_command(options);
+	options->dir = options->stop_command = NULL;
+	options->ready = options->health = NULL;
+	options->env_file = absolute(options->env_file);
+	options->input = absolute(options->input);
+}
+
+static void leave_out_limit(struct exec_options *options, struct childkeys *own,
+    const char *key)
+{
+	struct exec_limit fault = {0};
+	char text[48];
+	size_t n = 0;
+
+	snprintf(text, sizeof(text), "%s=0", key + strlen("limit."));
+	if (exec_limit_parse(text, &fault))
+		return;
+	for (size_t i = 0; i < options->limit_count; i++)
+		if (own->limits[i].resource != fault.resource)
+			own->limits[n++] = own->limits[i];
+	options->limit_count = n;
+}
+
+void childkeys_leave_out(struct exec_options *options, struct childkeys *own,
+    const char *key)
+{
+	if (!strcmp(key, "user"))
+		options->user = NULL;
+	else if (!strcmp(key, "group"))
+		options->group = NULL;
+	else if (!strcmp(key, "env_file"))
+		options->env_file = NULL;
+	else if (!strcmp(key, "stdin"))
+		options->input = NULL;
+	else if (!strcmp(key, "nice"))
+		options->set_nice = false;
+	else if (!strcmp(key, "oom_score_adj"))
+		options->set_oom_score_adj = false;
+	else if (!strcmp(key, "stop_exec"))
+		options->stop_command = NULL;
+	else if (!strcmp(key, "ready"))
+		options->ready = NULL;
+	else if (!strcmp(key, "health"))
+		options->health = NULL;
+	else if (!strncmp(key, "limit.", 6))
+		leave_out_limit(options, own, key);
+	else if (!strcmp(key, "dir"))
+		leave_out_dir(options);
+	else
+		leave_out_command(options);
 }
 
 size_t childkeys_check_idle(struct appfile *file, size_t i,

@@ -22,6 +22,13 @@ int childkeys_set(struct appfile *file, size_t i, struct exec_options *options,
 
 void childkeys_fini(struct childkeys *own);
 
+/*
+ * Leaves out what has been refused, and what cannot be looked at without it, so
+ * that the rest can.
+ */
+void childkeys_leave_out(struct exec_options *options, struct childkeys *own,
+    const char *key);
+
 /* Refuses keys that only a program has a use for. Returns how many. */
 size_t childkeys_check_idle(struct appfile *file, size_t i,
     const struct server_keys *keys);

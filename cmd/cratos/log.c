@@ -62,16 +62,62 @@ static char *expand(const char *path, const char *name)
 	return text;
 }
 
-/* Two servers would have one file. */
-static const struct appfile_server *find_twin(const struct appfile *file,
-    size_t i)
+/* The path without links and detours; NULL without memory. */
+static char *resolve(const char *path)
 {
-	const struct log *log = &file->servers[i].log;
+	const char *slash = strrchr(path, '/'),
+		   *base = slash ? slash + 1 : path;
+	char *real = realpath(path, NULL), *dir, *whole = NULL;
 
-	for (size_t j = 0; j < i; j++)
-		if (file->servers[j].log.path &&
-		    !strcmp(file->servers[j].log.path, log->path))
-			return &file->servers[j];
+	if (real)
+		return real;
+	dir = slash ? strndup(path, (size_t)(base - path)) : strdup(".");
+	real = dir ? realpath(dir, NULL) : NULL;
+	/* A folder that is not there is told of elsewhere. */
+	if (asprintf(&whole, "%s/%s", real ? real : dir ? dir : "", base) < 0)
+		whole = NULL;
+	free(real);
+	free(dir);
+	return whole;
+}
+
+/* Whether the file is called other.1 or so, as the other one will be. */
+static bool is_older(const struct log *log, const struct log *other)
+{
+	size_t size = strlen(other->real);
+	const char *number = log->real + size + 1;
+	int64_t n;
+
+	if (!other->size || strncmp(log->real, other->real, size) != 0 ||
+	    log->real[size] != '.' || *number < '1' || *number > '9')
+		return false;
+	n = strspn(number, "0123456789") == strlen(number) ? atoll(number) : 0;
+	return n >= 1 && n <= other->keep;
+}
+
+/* NULL, or when two servers would have one file. */
+static const char *clash(const struct log *log, const struct log *other)
+{
+	if (!other->real)
+		return NULL;
+	if (!strcmp(log->real, other->real))
+		return "";
+	if (is_older(log, other))
+		return ", once that is full";
+	return is_older(other, log) ? ", once it is full" : NULL;
+}
+
+/* The first server before the i-th one that has the same file. */
+static const struct appfile_server *find_twin(const struct appfile *file,
+    size_t i, const char **when)
+{
+	for (size_t j = 0; j < i; j++) {
+		const struct appfile_server *other = &file->servers[j];
+
+		*when = clash(&file->servers[i].log, &other->log);
+		if (*when)
+			return other;
+	}
 	return NULL;
 }
 
@@ -101,14 +147,15 @@ static int look_for(const char *path)
 static bool check_file(struct appfile *file, size_t i, bool thorough)
 {
 	const struct log *log = &file->servers[i].log;
-	const struct appfile_server *twin = find_twin(file, i);
+	const char *when = "";
+	const struct appfile_server *twin = find_twin(file, i, &when);
 	int ret = thorough ? look_for(log->path) : 0;
 
 	if (twin)
 		config_refuse(file->config, "server:", i, "log",
-		    "%s is the log of %s as well: give each its own, "
+		    "%s is the log of %s as well%s: give each its own, "
 		    "with %%n for the server's name",
-		    log->path, twin->name);
+		    log->path, twin->name, when);
 	else if (ret == -EINVAL)
 		config_refuse(file->config, "server:", i, "log",
 		    "%s is no regular file", log->path);
@@ -156,7 +203,8 @@ bool log_resolve(struct appfile *file, size_t i, bool thorough)
 		return !keys->log; /* the app's is told once, elsewhere */
 	if (path) {
 		log->path = expand(path, server->name);
-		if (!log->path)
+		log->real = log->path ? resolve(log->path) : NULL;
+		if (!log->real)
 			return false;
 		return check_file(file, i, thorough);
 	}
@@ -166,7 +214,24 @@ bool log_resolve(struct appfile *file, size_t i, bool thorough)
 void log_fini(struct log *log)
 {
 	free(log->path);
-	log->path = NULL;
+	free(log->real);
+	log->path = log->real = NULL;
+}
+
+void log_opens(struct log *log)
+{
+	log->is_new =
+	    log->kind == LOG_FILE && access(log->path, F_OK) && errno == ENOENT;
+}
+
+void log_undo(struct log *log)
+{
+	struct stat st;
+
+	if (log->is_new && !lstat(log->path, &st) && S_ISREG(st.st_mode) &&
+	    !st.st_size)
+		unlink(log->path);
+	log->is_new = false;
 }
 
 static bool goes_to_a_file(const struct appfile *file)

@@ -13,6 +13,8 @@ enum log_kind { LOG_LINES, LOG_INHERIT, LOG_NULL, LOG_FILE };
 struct log {
 	enum log_kind kind;
 	char *path; /* of a file, with the name in it */
+	char *real; /* the same file's, whatever path it is given by */
+	bool is_new; /* see log_opens */
 	int64_t size; /* 0: no limit */
 	int keep;
 };
@@ -24,6 +26,13 @@ struct log {
  */
 bool log_resolve(struct appfile *file, size_t i, bool thorough);
 void log_fini(struct log *log);
+
+/*
+ * The file is about to be opened. log_undo removes one that is made by this and
+ * has nothing in it.
+ */
+void log_opens(struct log *log);
+void log_undo(struct log *log);
 
 /* What is wrong with these keys of [app]. Once all servers are resolved. */
 void log_check_app(struct appfile *file);

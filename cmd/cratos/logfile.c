@@ -1,9 +1,9 @@
 /*
  * Files that take what servers print.
  *
- * Design notes. There is one struct for a path, also while a reload hands a
- * path on from one server to the next: else two would rename one file. One
- * lock guards the list and all that is in it; it is held across writes, as only
+ * Design notes. There is one struct for a file, also while a reload hands it on
+ * from one server to the next, and whatever it is called: else two would rename
+ * one file. One lock guards the list and all that is in it; it is held across writes, as only
  * the thread that reads what servers print has anything to write.
  */
 #include <errno.h>
@@ -25,6 +25,8 @@
 struct logfile {
 	LIST_ENTRY(logfile) link;
 	int refs, fd;
+	dev_t device;
+	ino_t inode;
 	int64_t size, most, keep;
 	bool in_line; /* what is there does not end with a newline */
 	bool failed; /* and that was told */
@@ -53,6 +55,15 @@ static int open_path(const char *path, struct stat *st)
 	return ret;
 }
 
+static void take_file(struct logfile *file, int fd, const struct stat *st)
+{
+	file->fd = fd;
+	file->device = st->st_dev;
+	file->inode = st->st_ino;
+	file->size = st->st_size;
+	file->in_line = false;
+}
+
 /* What it writes to from now on; the one before stays if this fails. */
 static int open_file(struct logfile *file)
 {
@@ -63,9 +74,7 @@ static int open_file(struct logfile *file)
 		return fd;
 	if (file->fd >= 0)
 		close(file->fd);
-	file->fd = fd;
-	file->size = st.st_size;
-	file->in_line = false;
+	take_file(file, fd, &st);
 	return 0;
 }
 
@@ -177,38 +186,76 @@ static struct logfile *find(const char *path)
 	return file;
 }
 
-static int make(struct logfile **file, const char *path)
+/* By another path. */
+static struct logfile *find_same(const struct stat *st)
+{
+	struct logfile *file;
+
+	LIST_FOREACH(file, &files, link)
+	{
+		if (file->device == st->st_dev && file->inode == st->st_ino)
+			break;
+	}
+	return file;
+}
+
+/* Of a file that is open. */
+static struct logfile *make(const char *path, int fd, const struct stat *st)
 {
 	size_t size = strlen(path) + 1;
-	struct logfile *made;
-	int ret;
+	struct logfile *made = calloc(1, sizeof(*made) + size);
 
-	if (size > PATH_MAX - sizeof(".100"))
-		return error_set(-ENAMETOOLONG, "%.40s... is too long", path);
-	made = calloc(1, sizeof(*made) + size);
 	if (!made)
-		return error_set(-ENOMEM, "out of memory");
+		return NULL;
 	memcpy(made->path, path, size);
-	made->fd = -1;
-	ret = open_file(made);
-	if (ret) {
-		free(made);
-		return ret;
-	}
+	take_file(made, fd, st);
 	LIST_INSERT_HEAD(&files, made, link);
-	*file = made;
-	return 0;
+	return made;
+}
+
+/* One that was removed meanwhile is made anew. */
+static int renew(struct logfile *file)
+{
+	struct stat st;
+
+	return !fstat(file->fd, &st) && st.st_nlink ? 0 : open_file(file);
+}
+
+/* The one that is open, or a new one. */
+static int find_or_make(struct logfile **file, const char *path)
+{
+	struct stat st;
+	int fd;
+
+	*file = find(path);
+	if (*file)
+		return renew(*file);
+	if (strlen(path) >= PATH_MAX - sizeof(".100"))
+		return error_set(-ENAMETOOLONG, "%.40s... is too long", path);
+	fd = open_path(path, &st);
+	if (fd < 0)
+		return fd;
+	*file = find_same(&st);
+	if (*file) {
+		close(fd);
+		return 0;
+	}
+	*file = make(path, fd, &st);
+	if (*file)
+		return 0;
+	close(fd);
+	return error_set(-ENOMEM, "out of memory");
 }
 
 int logfile_open(struct logfile **file, const char *path, int64_t most,
     int keep)
 {
-	int ret = 0;
+	int ret;
 
 	pthread_mutex_lock(&lock);
-	*file = find(path);
-	if (!*file)
-		ret = make(file, path);
+	ret = find_or_make(file, path);
+	if (ret)
+		*file = NULL;
 	if (*file) {
 		(*file)->refs++;
 		(*file)->most = most;

@@ -21,6 +21,22 @@ static bool is_there(const struct appfile *file, const char *name)
 	return false;
 }
 
+/* An instance, perhaps, of a section that says wrongly how many there are. */
+static bool may_be_there(const struct appfile *file, const char *name)
+{
+	const char *end = strrchr(name, '-');
+
+	for (size_t i = 0; end && i < file->count; i++) {
+		const char *section = file->servers[i].section;
+
+		if (!strncmp(section, name, (size_t)(end - name)) &&
+		    !section[end - name] && file->servers[i].number == 1 &&
+		    !strcmp(section, file->servers[i].name))
+			return true;
+	}
+	return false;
+}
+
 static bool is_first(const struct appfile_server *server)
 {
 	return server->number <= 1;
@@ -64,7 +80,7 @@ static size_t check_list(struct appfile *file, size_t i, const char *key,
 		if (instances_match(&file->servers[i], *names))
 			config_refuse(file->config, "server:", i, key,
 			    "a server cannot come after itself");
-		else if (!is_there(file, *names))
+		else if (!is_there(file, *names) && !may_be_there(file, *names))
 			config_refuse(file->config, "server:", i, key,
 			    "there is no server '%s'%s%s", *names,
 			    strchr(*names, ',')

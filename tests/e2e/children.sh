@@ -101,6 +101,49 @@ what_a_program_cannot_get_is_told_by_key() {
 	is 'lines' "$(wc -l <"$work/err")" 14
 }
 
+all_that_a_program_cannot_get_is_told_at_once() {
+	write_app <<-END
+		exec = no-such-program
+		user = no-such-user
+		group = no-such-group
+		umask = 999
+		nice = 77
+		limit.core = x
+		limit.nofile = 1:infinity
+		env_file = $work/no-env
+		stdin = $work/no-input
+		stop_exec = no-such-stop
+		ready = exec:no-such-ready
+		health = exec:no-such-health
+		log = file:$work/no/log
+		[server:two]
+		exec = ./program
+		dir = $work/no-folder
+		env_file = env
+		nice = 77
+		stop_exec = ./stop
+		ready = exec:./ready
+	END
+	check_app
+	is 'exit status' "$status" 78
+	has_in_order "$work/err" 'ini:4: .server:one. exec: command no-such-program: not found' \
+		'ini:5: .server:one. user: there is no user' \
+		'ini:6: .server:one. group: there is no group' \
+		'ini:7: .server:one. umask: ' \
+		'ini:8: .server:one. nice: ' \
+		'ini:9: .server:one. limit.core: ' \
+		'ini:10: .server:one. limit.nofile: cannot set 1:infinity' \
+		"ini:11: .server:one. env_file: $work/no-env: No such" \
+		"ini:12: .server:one. stdin: $work/no-input: No such" \
+		'ini:13: .server:one. stop_exec: command no-such-stop: not' \
+		'ini:14: .server:one. ready: command no-such-ready: not' \
+		'ini:15: .server:one. health: command no-such-health: not' \
+		"ini:16: .server:one. log: cannot write to $work/no/log: " \
+		"ini:19: .server:two. dir: working directory $work/no-folder: " \
+		'ini:21: .server:two. nice: '
+	is 'lines' "$(wc -l <"$work/err")" 15
+}
+
 a_program_that_cannot_get_it_fails_with_the_reason() {
 	write_app <<-'END'
 		exec = true
@@ -404,6 +447,7 @@ what_becomes_of_orphans_lasts() {
 
 for name in a_program_gets_what_its_keys_say \
 	what_a_program_cannot_get_is_told_by_key \
+	all_that_a_program_cannot_get_is_told_at_once \
 	a_program_that_cannot_get_it_fails_with_the_reason \
 	a_command_stops_a_program \
 	a_stop_command_that_fails_is_told \

@@ -263,6 +263,22 @@ a_number_of_instances_has_its_limits() {
 	refused '5: \[server:echo\] instances: goes with exec and shell only'
 }
 
+a_wrong_number_is_the_only_mistake() {
+	write_app <<-'END'
+		[server:web]
+		exec = sleep 1001
+		instances = many
+		env.PORT = ${CRATOS_INSTANCE+8080}
+		[server:api]
+		exec = sleep 1001
+		after = web-2
+		[server:all]
+		exec = sleep 1001
+		after = web
+	END
+	refused "5: \\[server:web\\] instances: 'many' is not a whole number.*"
+}
+
 names_that_collide_are_refused() {
 	write_app <<-END
 		[server:web]
@@ -336,6 +352,7 @@ for name in each_instance_has_its_number \
 	what_comes_after_a_section_follows_its_number \
 	check_shows_instances_as_one \
 	a_number_of_instances_has_its_limits \
+	a_wrong_number_is_the_only_mistake \
 	names_that_collide_are_refused \
 	what_is_wrong_with_instances_is_told_once; do
 	test_that "$name"

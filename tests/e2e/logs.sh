@@ -581,6 +581,85 @@ what_is_wrong_with_a_log_is_told() {
 	is 'exit status of run' "$status" 78
 }
 
+a_file_belongs_to_one_server_whatever_it_is_called() {
+	mkdir "$work/folder"
+	ln -s folder "$work/link"
+	cat >"$work/app.ini" <<-END
+		[app]
+		log_size = 1k
+		log_keep = 3
+		[server:one]
+		exec = true
+		log = file:$work/folder/a
+		[server:two]
+		exec = true
+		log = file:$work/folder/../link/a
+		[server:three]
+		exec = true
+		log = file:$work/link/a.3
+		[server:four]
+		exec = true
+		log = file:$work/folder/b.1
+		[server:five]
+		exec = true
+		log = file:$work/link/b
+		[server:six]
+		exec = true
+		log = file:$work/folder/a.4
+		[server:seven]
+		exec = true
+		log = file:$work/folder/b.old
+	END
+	run "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 78
+	has_in_order "$work/err" \
+		':9: .server:two. log: .* is the log of one as well: give' \
+		':12: .server:three. log: .* is the log of one as well, once that is full: give' \
+		':18: .server:five. log: .* is the log of four as well, once it is full: give'
+	is 'number of lines' "$(wc -l <"$work/err")" 3
+}
+
+a_file_that_is_not_needed_after_all_is_not_made() {
+	write_app <<-END
+		[server:one]
+		shell = echo up; exec sleep 1000
+		log = file:$work/one
+	END
+	: >"$work/empty"
+	start_app || return
+	wait_for_line "$work/one" up
+	cp "$work/app.ini" "$work/good.ini"
+	sed -i "s|^log = file:.*|&-new|" "$work/app.ini"
+	cat >>"$work/app.ini" <<-END
+		[server:two]
+		exec = sleep 1000
+		log = file:$work/two
+		[server:three]
+		exec = sleep 1000
+		log = file:$work/empty
+		[server:four]
+		exec = no-such-program
+		log = file:$work/four
+	END
+	kill -HUP "$pid"
+	wait_for_line "$work/app.err" ' reload refused, '
+	for file in one-new two four; do
+		[ ! -e "$work/$file" ] || problem "$file has been made"
+	done
+	for file in one empty; do
+		[ -e "$work/$file" ] || problem "$file has been removed"
+	done
+	# Once it is right, it is made all the same.
+	sed 's/no-such-program/sh -c "echo four; exec sleep 1000"/' \
+		"$work/app.ini" >"$work/app.new"
+	mv "$work/app.new" "$work/app.ini"
+	kill -HUP "$pid"
+	wait_for_line "$work/four" '^four$'
+	wait_for_line "$work/one-new" '^up$'
+	[ -e "$work/two" ] || problem 'two has no file'
+	end_app
+}
+
 check_shows_logs() {
 	cat >"$work/app.ini" <<-END
 		[app]
@@ -627,6 +706,8 @@ for name in lines_have_the_time_and_the_server_and_their_order \
 	the_signal_to_open_files_anew_does_nothing_without_one \
 	a_reload_changes_where_it_goes \
 	what_is_wrong_with_a_log_is_told \
+	a_file_belongs_to_one_server_whatever_it_is_called \
+	a_file_that_is_not_needed_after_all_is_not_made \
 	check_shows_logs; do
 	if [ "$name" = an_idle_app_does_not_wake_up ] &&
 		[ "${WRAP:-}" = tsan ]; then
