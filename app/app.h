@@ -111,7 +111,8 @@ enum app_state {
 
 enum app_event_type {
 	APP_EVENT_STATE, /* the app is in another state */
-	APP_EVENT_SIGNAL, /* signal: one of the options' came */
+	APP_EVENT_SIGNAL, /* signal: one of the options' came; pid: from that
+			     process, if it is known */
 	APP_EVENT_READY, /* app_ready is true from now on */
 	APP_EVENT_UNREADY, /* ... and false */
 	APP_EVENT_SERVER_STARTING, /* server: its start is on its way */
@@ -149,7 +150,7 @@ struct app_event {
 	int64_t took_ms; /* how long the step took that ends here */
 	int64_t delay_ms; /* until the next try */
 	const char *server; /* NULL if it is not of a server */
-	pid_t pid; /* the server's process, 0 if it has none */
+	pid_t pid; /* the server's process; 0 if there is none */
 	const char *endpoint;
 	int signal;
 	const char *text;

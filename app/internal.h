@@ -355,7 +355,8 @@ void report_event(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t took_ms, const struct error *err);
 void report_delay(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t delay_ms, const struct error *err);
-void report_signal(struct app *app, enum app_event_type type, int signal);
+void report_signal(struct app *app, enum app_event_type type, int signal,
+    pid_t sender);
 /* Events for the errors that came since; on the loop's thread. */
 void report_new_errors(struct app *app);
 /* "250 ms", "1.5 s". */

@@ -149,9 +149,12 @@ void report_delay(struct app *app, enum app_event_type type,
 	tell(app, &event);
 }
 
-void report_signal(struct app *app, enum app_event_type type, int signal)
+void report_signal(struct app *app, enum app_event_type type, int signal,
+    pid_t sender)
 {
-	struct app_event event = {.type = type, .signal = signal};
+	struct app_event event = {.type = type,
+	    .signal = signal,
+	    .pid = sender};
 
 	tell(app, &event);
 }

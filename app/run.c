@@ -98,7 +98,7 @@ void run_request_stop(struct app *app)
 
 static _Noreturn void force_by_signal(struct app *app, int signal)
 {
-	report_signal(app, APP_EVENT_FORCED, signal);
+	report_signal(app, APP_EVENT_FORCED, signal, 0);
 	stuck_force(app, 128 + signal);
 }
 
@@ -141,7 +141,7 @@ static void take_signal(struct app *app, int signal)
 		reaper_look();
 		return;
 	}
-	report_signal(app, APP_EVENT_SIGNAL, signal);
+	report_signal(app, APP_EVENT_SIGNAL, signal, app->signals->sender);
 	if (app->told_signals & UINT64_C(1) << (signal - 1)) {
 		return;
 	} else if (signal == app->reload_signal) {

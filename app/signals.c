@@ -122,8 +122,12 @@ static int read_number(struct signals *signals)
 	struct signalfd_siginfo info;
 	unsigned char number;
 
-	if (read(signals->fd, &info, sizeof(info)) == sizeof(info))
+	signals->sender = 0;
+	if (read(signals->fd, &info, sizeof(info)) == sizeof(info)) {
+		/* Of what processes send the codes are 0 and less. */
+		signals->sender = info.ssi_code <= 0 ? (pid_t)info.ssi_pid : 0;
 		return (int)info.ssi_signo;
+	}
 	if (read(signals->forward[0], &number, 1) == 1)
 		return number;
 	return 0;

@@ -5,11 +5,13 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 struct signals {
 	sigset_t set, old_mask;
 	int fd; /* signalfd: what comes to the process */
 	int forward[2]; /* pipe: what came to another thread */
+	pid_t sender; /* of the last one; 0 if that is not known */
 	LIST_ENTRY(signals) link;
 };
 

@@ -89,6 +89,9 @@ struct config_field {
 	 * that the field itself would refuse is a programmer error. */
 	const char *fallback;
 	bool required; /* to be there, and not empty */
+	/* What it is called elsewhere, with blanks between: who writes that is
+	 * told this one. NULL: nothing. */
+	const char *others;
 	const char *help; /* one line */
 	const char *example; /* for the sample, if there is no fallback */
 	bool shown; /* there as it is, not behind a ';' */

@@ -3,6 +3,7 @@
  * characters put in, left out, replaced, and neighbours swapped. Case, and
  * '_' for '-', cost nothing.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,4 +66,30 @@ void nearest_try(struct nearest *nearest, const char *name)
 		return;
 	nearest->distance = d;
 	snprintf(nearest->name, sizeof(nearest->name), "%s", name);
+}
+
+static bool is_word(const char *wrong, const char *word, size_t size)
+{
+	size_t i = 0;
+
+	while (i < size && folded(wrong[i]) == folded(word[i]))
+		i++;
+	return i == size && !wrong[i];
+}
+
+void nearest_try_others(struct nearest *nearest, const char *name,
+    const char *others)
+{
+	while (others && *others) {
+		size_t size = strcspn(others, " ");
+
+		if (is_word(nearest->wrong, others, size)) {
+			nearest->distance = 0;
+			snprintf(nearest->name, sizeof(nearest->name), "%s",
+			    name);
+			return;
+		}
+		others += size;
+		others += strspn(others, " ");
+	}
 }

@@ -12,4 +12,8 @@ struct nearest {
 /* Considers name; too far away, too long or no better than before: ignored. */
 void nearest_try(struct nearest *nearest, const char *name);
 
+/* Takes name if it was one of the others, which have blanks between them. */
+void nearest_try_others(struct nearest *nearest, const char *name,
+    const char *others);
+
 #endif

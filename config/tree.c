@@ -303,6 +303,7 @@ static void refuse_key(struct tree *tree, const struct source *source, int line,
 			snprintf(with_name, sizeof(with_name), "%s%s",
 			    field->key, map ? ".NAME" : "");
 			known_add(&known, with_name);
+			nearest_try_others(&nearest, with_name, field->others);
 			snprintf(with_name, sizeof(with_name), "%s%s",
 			    field->key, map && dot ? dot : "");
 			nearest_try(&nearest, with_name);

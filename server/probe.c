@@ -150,8 +150,9 @@ static int parse_host(struct probe *probe, const char *at, size_t length,
 	host_end = bracketed ? memchr(at, ']', (size_t)(end - at))
 			     : memchr(at, ':', length);
 	if (!host_end && (bracketed || !fallback))
-		return refuse(probe->text,
-		    bracketed ? "no ] after the [" : "no port");
+		return refuse(probe->text, bracketed
+					       ? "no ] after the ["
+					       : "no port: it is host:port");
 	if (!host_end)
 		host_end = end;
 	length = (size_t)(host_end - at);
@@ -162,7 +163,7 @@ static int parse_host(struct probe *probe, const char *at, size_t length,
 	host[length] = '\0';
 	at = host_end + bracketed;
 	if (at == end && !fallback)
-		return refuse(probe->text, "no port");
+		return refuse(probe->text, "no port: it is host:port");
 	if (!bracketed && at != end &&
 	    memchr(at + 1, ':', (size_t)(end - at - 1)))
 		return refuse(probe->text, "IPv6 is written [address]:port");

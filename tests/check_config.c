@@ -57,7 +57,7 @@ static const struct config_field server_fields[] = {
 	.example = "sleep 10", .help = "the command"),
     FIELD(server, dir, "dir", CONFIG_STRING, .help = NULL),
     FIELD(server, workers, "workers", CONFIG_INT, .min = 1, .max = 64,
-	.fallback = "4", .help = "how many"),
+	.fallback = "4", .others = "threads num_procs", .help = "how many"),
     FIELD(server, any, "any", CONFIG_INT, .min = INT64_MIN, .max = INT64_MAX),
     FIELD(server, below, "below", CONFIG_INT, .min = -5),
     FIELD(server, verbose, "verbose", CONFIG_BOOL, .help = NULL),
@@ -68,7 +68,7 @@ static const struct config_field server_fields[] = {
     FIELD(server, color, "color", CONFIG_ENUM, .names = color_names,
 	.fallback = "green"),
     FIELD(server, after, "after", CONFIG_LIST, .help = NULL),
-    FIELD(server, env, "env", CONFIG_MAP, .help = NULL),
+    FIELD(server, env, "env", CONFIG_MAP, .others = "environment"),
     FIELD(server, note, "note", CONFIG_STRING, .fallback = " \"kept\" "),
     {0},
 };
@@ -829,6 +829,12 @@ START_TEST(an_unknown_key_has_a_suggestion)
 	refused_key("xyzzy = 1", "unknown key 'xyzzy'; known here: exec, dir, "
 				 "workers,");
 	refused_key("xyzzy = 1", "env.NAME");
+	/* What it is called elsewhere. */
+	refused_key("num_procs = 1",
+	    "unknown key 'num_procs', did you mean 'workers'?");
+	refused_key("Threads = 1", "did you mean 'workers'?");
+	refused_key("environment = A=1", "did you mean 'env.NAME'?");
+	refused_key("environments = A=1", "; known here: ");
 	refused("[app]\nincldue = x\n",
 	    "test.ini:2: [app] incldue: ", "did you mean 'include'?");
 }

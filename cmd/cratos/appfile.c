@@ -565,6 +565,9 @@ static void check_app(struct appfile *file, const struct appfile *in_force,
 
 	/* One in force cannot change, and its commands may have gone. */
 	if (keys) {
+		if (!*keys->name)
+			refuse_app(file, "name",
+			    "is empty: leave it out, or name the app");
 		check_registrar(file, thorough && !in_force);
 		log_check_app(file);
 	}

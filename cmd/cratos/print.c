@@ -4,6 +4,7 @@
  * see writer.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -304,6 +305,30 @@ static const char *what_becomes_of(const struct printer *printer,
 						   : "";
 }
 
+/* " from pid 17 (bash)", as far as it is known. */
+static void describe_sender(struct line *text, pid_t pid)
+{
+	char path[48], name[32] = "";
+	ssize_t size = -1;
+	int fd;
+
+	if (!pid)
+		return;
+	line_add(text, " from pid %d", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		size = read(fd, name, sizeof(name) - 1);
+		close(fd);
+	}
+	name[strcspn(name, "\n")] = '\0';
+	if (size <= 0)
+		return; /* it has gone */
+	line_add(text, " (");
+	line_plain(text, name);
+	line_add(text, ")");
+}
+
 static void describe(struct line *text, struct printer *printer,
     const struct app_event *event)
 {
@@ -315,8 +340,9 @@ static void describe(struct line *text, struct printer *printer,
 		describe_state(text, printer, event);
 		break;
 	case APP_EVENT_SIGNAL:
-		line_add(text, "got %s%s", signal_name(event->signal),
-		    what_becomes_of(printer, event));
+		line_add(text, "got %s", signal_name(event->signal));
+		describe_sender(text, event->pid);
+		line_add(text, "%s", what_becomes_of(printer, event));
 		break;
 	case APP_EVENT_STOP:
 		describe_stop(text, printer);

@@ -526,7 +526,7 @@ every_stop_signal_stops_in_order() {
 		start_app
 		stop_app "$signal"
 		is "exit status after SIG$signal" "$status" 0
-		has_in_order "$work/app.err" " test +got SIG$signal" \
+		has_in_order "$work/app.err" " test +got SIG$signal from pid [0-9]+ .bash." \
 			' stays +stopped after' ' test +stopped after'
 	done
 }

@@ -153,7 +153,7 @@ who_is_long_not_ready_says_what_is_lacking() {
 	wait_for_line "$work/app.err" ' warn +web +not ready after 10 s: tcp:127.*refused'
 	wait_for_line "$work/app.err" ' warn +late +not ready after 10 s: delay'
 	kill -HUP "$pid"
-	wait_for_line "$work/app.err" ' got SIGHUP: the file is read again once the app runs$'
+	wait_for_line "$work/app.err" ' got SIGHUP from pid [0-9]+ .bash.: the file is read again once the app runs$'
 	wait_for_line "$work/app.err" ' late +ready after'
 	stop_app TERM
 	is 'exit status' "$status" 0
