@@ -15,7 +15,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -174,10 +176,29 @@ static int parse(const char *path, struct envfile *file)
 
 /* ---- files ---- */
 
-static int cannot_read(const char *path, int code)
+/* Where a relative path begins; "" if that is not known. */
+static void find_folder(int dir_fd, char folder[static PATH_MAX])
 {
+	char link[40];
+	ssize_t size;
+
+	if (dir_fd < 0)
+		strcpy(link, "/proc/self/cwd");
+	else
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd);
+	size = readlink(link, folder, PATH_MAX - 1);
+	folder[size > 0 ? size : 0] = '\0';
+}
+
+static int cannot_read(int dir_fd, const char *path, int code)
+{
+	char folder[PATH_MAX] = "";
+
+	if (*path != '/')
+		find_folder(dir_fd, folder);
 	errno = -code;
-	return error_set(code, "env_file: %s: %m", path);
+	return error_set(code, "env_file: %s%s%s: %m", folder,
+	    *folder ? "/" : "", path);
 }
 
 /* All of it, with a NUL behind; a negative errno. */
@@ -222,17 +243,18 @@ int envfile_read(int dir_fd, const char *path, struct envfile *file)
 	/* Not to wait for the writer of a pipe, which is refused. */
 	fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return cannot_read(path, -errno);
+		return cannot_read(dir_fd, path, -errno);
 	ret = read_all(fd, &file->text, &size);
 	close(fd);
 	if (ret)
-		return cannot_read(path, ret);
+		return cannot_read(dir_fd, path, ret);
 	if (strlen(file->text) != size)
 		return error_set(-EINVAL, "env_file: %s: has a NUL byte", path);
 	for (const char *at = file->text; *at; at++)
 		lines += *at == '\n';
 	file->entries = calloc(lines + 1, sizeof(*file->entries));
-	return file->entries ? parse(path, file) : cannot_read(path, -ENOMEM);
+	return file->entries ? parse(path, file)
+			     : cannot_read(dir_fd, path, -ENOMEM);
 }
 
 void envfile_fini(struct envfile *file)

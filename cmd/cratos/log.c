@@ -67,15 +67,23 @@ static char *resolve(const char *path)
 {
 	const char *slash = strrchr(path, '/'),
 		   *base = slash ? slash + 1 : path;
-	char *real = realpath(path, NULL), *dir, *whole = NULL;
+	char *real = realpath(path, NULL), *dir, *cwd, *whole = NULL;
 
 	if (real)
 		return real;
 	dir = slash ? strndup(path, (size_t)(base - path)) : strdup(".");
 	real = dir ? realpath(dir, NULL) : NULL;
-	/* A folder that is not there is told of elsewhere. */
-	if (asprintf(&whole, "%s/%s", real ? real : dir ? dir : "", base) < 0)
-		whole = NULL;
+	if (real) {
+		if (asprintf(&whole, "%s/%s", real, base) < 0)
+			whole = NULL;
+	} else {
+		/* Its folder is not there, which is told of elsewhere. */
+		cwd = *path == '/' ? strdup("") : getcwd(NULL, 0);
+		if (!cwd ||
+		    asprintf(&whole, "%s%s%s", cwd, *cwd ? "/" : "", path) < 0)
+			whole = NULL;
+		free(cwd);
+	}
 	free(real);
 	free(dir);
 	return whole;
@@ -161,7 +169,7 @@ static bool check_file(struct appfile *file, size_t i, bool thorough)
 		    "%s is no regular file", log->path);
 	else if (ret)
 		config_refuse(file->config, "server:", i, "log",
-		    "cannot write to %s: %s", log->path, strerror(-ret));
+		    "cannot write to %s: %s", log->real, strerror(-ret));
 	return !twin && !ret;
 }
 
