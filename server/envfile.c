@@ -176,7 +176,7 @@ static int parse(const char *path, struct envfile *file)
 
 /* ---- files ---- */
 
-/* Where a relative path begins; "" if that is not known. */
+/* Where a relative path begins, with a slash; "" if that is not known. */
 static void find_folder(int dir_fd, char folder[static PATH_MAX])
 {
 	char link[40];
@@ -186,7 +186,9 @@ static void find_folder(int dir_fd, char folder[static PATH_MAX])
 		strcpy(link, "/proc/self/cwd");
 	else
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd);
-	size = readlink(link, folder, PATH_MAX - 1);
+	size = readlink(link, folder, PATH_MAX - 2);
+	if (size > 1)
+		folder[size++] = '/';
 	folder[size > 0 ? size : 0] = '\0';
 }
 
@@ -197,8 +199,7 @@ static int cannot_read(int dir_fd, const char *path, int code)
 	if (*path != '/')
 		find_folder(dir_fd, folder);
 	errno = -code;
-	return error_set(code, "env_file: %s%s%s: %m", folder,
-	    *folder ? "/" : "", path);
+	return error_set(code, "env_file: %s%s: %m", folder, path);
 }
 
 /* All of it, with a NUL behind; a negative errno. */

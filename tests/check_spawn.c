@@ -438,7 +438,7 @@ START_TEST(an_environment_file_that_cannot_be_read_is_named)
 	assert_refused((struct spawn){.env_file = "/no/such/file"}, -ENOENT,
 	    "env_file: /no/such/file: No such file or directory");
 	assert_refused((struct spawn){.dir = "/", .env_file = "tmp"}, -EISDIR,
-	    "env_file: tmp: Is a directory");
+	    "env_file: /tmp: Is a directory");
 	assert_refused((struct spawn){.env_file = "/dev/null"}, -EINVAL,
 	    "env_file: /dev/null: Invalid argument");
 }
