@@ -79,6 +79,8 @@ enum {
 	SLOWER = 6, /* ... and when it has taken that many times as long */
 	SLACK_MS = 100, /* for what begins, or heeds, a passed deadline */
 	SWEEP_MS = 5000, /* for strays to stop, at most */
+	SWEEP_NAMES_MAX = 4, /* that are named, if they do not stop */
+	SWEEP_NAMES_SIZE = 160,
 	SWEEP_KILL_MS = 500, /* for them to go after SIGKILL */
 	REPORT_PLACE = 162,
 	LACKS_SIZE = 160,

@@ -23,6 +23,7 @@
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
 #include "errgroup/starving.h"
+#include "server/process.h"
 #include "server/reaper.h"
 
 /* ---- stopping ---- */
@@ -267,10 +268,34 @@ static size_t begin_sweep(struct app *app)
 	return left;
 }
 
+/* Who they are, as "17 (sleep), 18 (sh) and 3 more". */
+static void name_strays(char text[static SWEEP_NAMES_SIZE])
+{
+	pid_t all[SWEEP_NAMES_MAX];
+	size_t count = reaper_list(all, SWEEP_NAMES_MAX), named = 0, used = 0;
+
+	*text = '\0';
+	for (; named < count && named < SWEEP_NAMES_MAX; named++) {
+		struct process process;
+
+		if (!process_read(all[named], &process))
+			process.name[0] = '\0';
+		used += (size_t)snprintf(text + used, SWEEP_NAMES_SIZE - used,
+		    "%s%d (%s)", named ? ", " : "", (int)all[named],
+		    process.name);
+	}
+	if (named < count)
+		snprintf(text + used, SWEEP_NAMES_SIZE - used, " and %zu more",
+		    count - named);
+}
+
 static void sweep_failed(struct app *app, size_t left, const char *what)
 {
-	error_set(-ETIMEDOUT, "%zu process%s that had been left behind %s",
-	    left, left == 1 ? "" : "es", what);
+	char names[SWEEP_NAMES_SIZE];
+
+	name_strays(names);
+	error_set(-ETIMEDOUT, "%zu process%s left behind %s: %s", left,
+	    left == 1 ? "" : "es", what, names);
 	report_code(app, NULL, "app", -ETIMEDOUT);
 }
 
@@ -285,7 +310,7 @@ static void check_sweep(struct app *app)
 			sweep_failed(app, left, "cannot be killed");
 	} else if (left) {
 		sweep_failed(app, left,
-		    "did not stop in time: killed (SIGKILL)");
+		    "did not stop in time, killed (SIGKILL)");
 		app->sweep_end_ms = clock_deadline_ms(SWEEP_KILL_MS);
 	}
 	app->swept_by_force = true;

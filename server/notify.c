@@ -9,7 +9,6 @@
  * closed, as all descriptors are here once the message has been read.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "server/notify.h"
+#include "server/process.h"
 
 enum {
 	MESSAGE_SIZE = 4096,
@@ -56,38 +56,18 @@ fail:
 
 /* ---- whose it is ----------------------------------------------------------- */
 
-static bool read_stat(pid_t pid, pid_t *parent, pid_t *group)
-{
-	char path[32], line[512], *name_end;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, line, sizeof(line) - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	line[n] = '\0';
-	name_end = strrchr(line, ')'); /* the name may have any other byte */
-	return name_end &&
-	       sscanf(name_end + 1, " %*c %d %d", parent, group) == 2;
-}
-
 bool notify_is_of(pid_t pid, pid_t leader)
 {
-	pid_t parent, group;
+	struct process process;
 
 	for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
 		if (pid == leader)
 			return true;
-		if (!read_stat(pid, &parent, &group))
+		if (!process_read(pid, &process))
 			return false;
-		if (group == leader)
+		if (process.group == leader)
 			return true;
-		pid = parent;
+		pid = process.parent;
 	}
 	return false;
 }

@@ -49,6 +49,7 @@
 #include <cratos/error.h>
 
 #include "errgroup/clock.h"
+#include "server/process.h"
 #include "server/reaper.h"
 
 #define MARK "CRATOS_RUN="
@@ -56,7 +57,7 @@
 enum {
 	SERIAL_SIZE = 21, /* with the final 0 */
 	STRAY_BUCKETS = 64,
-	BARE_MS = 500, /* who has no environment for so long does have none */
+	BARE_MS = 500, /* who has nothing to be read for so long has no mark */
 	FRESH_MS = 20, /* a look is good enough to tell strays something */
 	UNKNOWN_MS = 5, /* so long if it is not known whose one of them is */
 	KILL_MS = 500,
@@ -243,10 +244,13 @@ static void tell(struct stray *stray, int signal)
 
 static void find_run(struct stray *stray)
 {
+	struct process process;
 	uint64_t serial;
 
-	stray->known = read_mark(stray->pid, &serial) ||
-		       looked_ns - stray->seen_ns > BARE_MS * NS_PER_MS;
+	stray->known =
+	    read_mark(stray->pid, &serial) ||
+	    (process_read(stray->pid, &process) && process.is_bare) ||
+	    looked_ns - stray->seen_ns > BARE_MS * NS_PER_MS;
 	stray->marked = serial;
 	stray->run = serial ? run_of_serial(serial) : NULL;
 }
@@ -433,6 +437,23 @@ size_t reaper_sweep(int signal)
 	sweep_signal = atomic_load(&users) == 1 ? signal : 0;
 	refresh();
 	count = sweep_signal ? stray_count : 0;
+	pthread_mutex_unlock(&lock);
+	return count;
+}
+
+size_t reaper_list(pid_t *all, size_t max)
+{
+	struct stray *stray;
+	size_t count = 0;
+
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < STRAY_BUCKETS; i++)
+		LIST_FOREACH(stray, &strays[i], link)
+		{
+			if (count < max)
+				all[count++] = stray->pid;
+		}
+	count = stray_count;
 	pthread_mutex_unlock(&lock);
 	return count;
 }

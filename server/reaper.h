@@ -57,6 +57,8 @@ void reaper_look(void);
  * runs that relies on this one's being a reaper, none is told, and 0 returned.
  */
 size_t reaper_sweep(int signal);
+/* Those of the last look, at most max of them; how many are in all. */
+size_t reaper_list(pid_t *all, size_t max);
 
 /*
  * The process is about to end: kills all strays and all that come of them.

@@ -18,6 +18,18 @@ static bool has_other_percent(const char *path)
 	return false;
 }
 
+/* Another name for what is open, which cannot be had a second time. */
+static bool is_descriptor(const char *path)
+{
+	static const char *const names[] = {"/dev/stdout", "/dev/stderr",
+	    "/dev/stdin", "/dev/fd/", "/proc/"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strncmp(path, names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
 /* NULL, or what is wrong with the text. *path is set for a file. */
 static const char *parse(const char *text, enum log_kind *kind,
     const char **path)
@@ -37,6 +49,9 @@ static const char *parse(const char *text, enum log_kind *kind,
 	if (has_other_percent(text + size))
 		return "in a PATH, %n is the server's name, %% a percent sign, "
 		       "and another % nothing";
+	if (is_descriptor(text + size))
+		return "no file of its own; log = inherit leaves stdout and "
+		       "stderr to the program";
 	*kind = LOG_FILE;
 	*path = text + size;
 	return NULL;

@@ -79,24 +79,27 @@ static int open_file(struct logfile *file)
 }
 
 /* PATH.1, which is what PATH becomes. */
-static void old_path(const struct logfile *file, int64_t number,
-    char path[static PATH_MAX])
+static void old_path(const char *path, int64_t number, char old[static PATH_MAX])
 {
 	if (number)
-		snprintf(path, PATH_MAX, "%s.%d", file->path, (int)number);
+		snprintf(old, PATH_MAX, "%s.%d", path, (int)number);
 	else
-		snprintf(path, PATH_MAX, "%s", file->path);
+		snprintf(old, PATH_MAX, "%s", path);
 }
 
+/* The file itself moves, beside where it is, and a link to it stays. */
 static int rotate(struct logfile *file)
 {
-	char from[PATH_MAX], to[PATH_MAX];
+	char real[PATH_MAX], from[PATH_MAX], to[PATH_MAX];
+	const char *path = realpath(file->path, real);
 
-	if (!file->keep && unlink(file->path) && errno != ENOENT)
-		return error_set(-errno, "cannot remove %s: %m", file->path);
+	if (!path) /* it is gone, and is made anew */
+		return open_file(file);
+	if (!file->keep && unlink(path) && errno != ENOENT)
+		return error_set(-errno, "cannot remove %s: %m", path);
 	for (int64_t i = file->keep; i > 0; i--) {
-		old_path(file, i - 1, from);
-		old_path(file, i, to);
+		old_path(path, i - 1, from);
+		old_path(path, i, to);
 		if (rename(from, to) && errno != ENOENT)
 			return error_set(-errno, "cannot rename %s to %s: %m",
 			    from, to);

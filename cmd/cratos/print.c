@@ -252,6 +252,14 @@ static void describe_reloaded(struct line *text, const struct appfile *next)
 		    next->added, next->changed, next->removed);
 }
 
+/* What is nobody else's comes from the app, as the line says already. */
+static void add_error(struct line *text, const struct error *err)
+{
+	if (strcmp(err->origin, "app") != 0)
+		line_add(text, "%s: ", err->origin);
+	line_add(text, "%s", err->text);
+}
+
 static void describe_failure(struct line *text, const struct app_event *event)
 {
 	const struct error *err = event->error;
@@ -267,8 +275,9 @@ static void describe_failure(struct line *text, const struct app_event *event)
 		    err->text);
 		break;
 	case APP_EVENT_REGISTRAR_RETRY:
-		line_add(text, "%s: %s; tried again in %s", err->origin,
-		    err->text, print_duration(event->delay_ms, delay));
+		add_error(text, err);
+		line_add(text, "; tried again in %s",
+		    print_duration(event->delay_ms, delay));
 		break;
 	case APP_EVENT_RELOAD_REFUSED:
 		/* The app stops, and says so. */
@@ -288,7 +297,7 @@ static void describe_failure(struct line *text, const struct app_event *event)
 		line_add(text, "%s", err->text);
 		break;
 	default:
-		line_add(text, "%s: %s", err->origin, err->text);
+		add_error(text, err);
 		break;
 	}
 }
@@ -702,10 +711,12 @@ void printer_end(const struct printer *printer, const struct error *err,
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
 	print_duration(printer->down_ms, took);
-	if (err->code)
-		line_add(&text, "failed: %s: %s", err->origin, err->text);
-	else
+	if (err->code) {
+		line_add(&text, "failed: ");
+		add_error(&text, err);
+	} else {
 		line_add(&text, "stopped after %s", took);
+	}
 	if (errors > 1)
 		line_add(&text, "; %zu error%s more, see above", errors - 1,
 		    errors > 2 ? "s" : "");

@@ -463,6 +463,23 @@ files_have_the_bytes_and_are_rotated_by_lines() {
 	lacks "$work/all" '^2$'
 }
 
+a_link_stays_when_what_it_leads_to_is_rotated() {
+	mkdir "$work/data"
+	ln -s data/one "$work/one.log"
+	write_app "log = file:$work/%n.log\nlog_size = 1KiB\n" <<-END
+		[server:one]
+		shell = seq 1 1000
+		oneshot = true
+	END
+	run "$cratos" run "$work/app.ini"
+	is 'exit status' "$status" 0
+	is 'link' "$(readlink "$work/one.log")" data/one
+	is 'files' "$(cd "$work" && echo one.log* data/*)" \
+		'one.log data/one data/one.1 data/one.2 data/one.3'
+	cat "$work"/data/one.{3,2,1} "$work/one.log" | cmp - <(seq 1 1000) \
+		>"$work/cmp.out" 2>&1 || problem 'other lines'
+}
+
 files_that_were_renamed_are_opened_anew_when_told() {
 	write_app "log = file:$work/%n.log\n" <<-END
 		[server:one]
@@ -564,6 +581,9 @@ what_is_wrong_with_a_log_is_told() {
 		[server:eight]
 		exec = true
 		log = file:$work/folder
+		[server:nine]
+		exec = true
+		log = file:/dev/stdout
 	END
 	run "$cratos" check "$work/app.ini"
 	is 'exit status' "$status" 78
@@ -574,8 +594,9 @@ what_is_wrong_with_a_log_is_told() {
 		':18: .server:five. log_size: goes with' \
 		':21: .server:six. log: goes with exec' \
 		':24: .server:seven. log: cannot write to .*/no/folder: No such' \
-		':27: .server:eight. log: .*/folder is no regular file'
-	is 'number of lines' "$(wc -l <"$work/err")" 8
+		':27: .server:eight. log: .*/folder is no regular file' \
+		':30: .server:nine. log: .file:/dev/stdout.: no file of its own; .*log = inherit'
+	is 'number of lines' "$(wc -l <"$work/err")" 9
 	[ ! -e "$work/log" ] || problem 'check has made a file'
 	run "$cratos" run "$work/app.ini"
 	is 'exit status of run' "$status" 78
@@ -701,6 +722,7 @@ for name in lines_have_the_time_and_the_server_and_their_order \
 	a_low_limit_of_descriptors_is_raised_if_it_may_be \
 	inherit_leaves_the_streams_alone_and_null_drops_all \
 	files_have_the_bytes_and_are_rotated_by_lines \
+	a_link_stays_when_what_it_leads_to_is_rotated \
 	files_that_were_renamed_are_opened_anew_when_told \
 	a_file_that_cannot_be_written_is_told_once_and_holds_up_nobody \
 	the_signal_to_open_files_anew_does_nothing_without_one \

@@ -100,6 +100,22 @@ a_server_has_stopped_when_its_strays_have() {
 	nothing_is_left_now
 }
 
+# Nobody can tell whose it was, so no server waits for it; the app does.
+what_has_no_environment_is_the_apps() {
+	local deaf="trap \"\" TERM; echo \$\$\$\$ >$work/bare.pid; while :; do sleep 1000; done"
+	write_app 'stop_timeout = 400ms' <<-END
+		[server:one]
+		shell = env -i setsid sh -c '$deaf' & exec sleep 1000
+	END
+	start_app || return
+	wait_for_file "$work/bare.pid"
+	stop_app TERM
+	is 'exit status' "$status" 1
+	has_in_order "$work/app.err" ' one +stopped' \
+		" test +1 process left behind did not stop in time, killed \(SIGKILL\): $(cat "$work/bare.pid") \(sh\)"
+	has_ended "$(cat "$work/bare.pid")" || problem 'it still runs'
+}
+
 strays_can_be_kept() {
 	write_programs
 	write_app 'strays = keep' <<-END
@@ -208,6 +224,7 @@ test_that a_second_signal_leaves_nothing_behind
 test_that what_a_server_leaves_is_told_to_stop_with_it
 test_that what_was_stopped_by_sigstop_is_told_too
 test_that a_server_has_stopped_when_its_strays_have
+test_that what_has_no_environment_is_the_apps
 test_that strays_can_be_kept
 for name in as_the_first_process_it_reaps_strangers \
 	as_the_first_process_it_ends_as_told \
