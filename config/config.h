@@ -110,6 +110,8 @@ struct config_section {
 	 * values; NULL: none.
 	 */
 	const char *instances, *number;
+	/* As of a field: what it might be called elsewhere, or NULL. */
+	const char *others;
 };
 
 /*

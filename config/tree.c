@@ -147,6 +147,7 @@ static void refuse_section(struct tree *tree, const struct source *source,
 		    named ? "NAME" : "");
 		known_add(&known, head);
 		snprintf(head, sizeof(head), "%.*s", (int)size, declared->name);
+		nearest_try_others(&nearest, head, declared->others);
 		nearest_try(&nearest, head);
 	}
 	if (!nearest.name[0]) {
@@ -318,10 +319,15 @@ static void refuse_key(struct tree *tree, const struct source *source, int line,
 		findings_add(&tree->findings, source, line, section->title, key,
 		    "unknown key '%s', did you mean '%s'?", wrong.text,
 		    excerpt_of(nearest.name).text);
+	else if (section->declared && tree->listed == section->declared)
+		findings_add(&tree->findings, source, line, section->title, key,
+		    "unknown key '%s'; those known are above", wrong.text);
 	else
 		findings_add(&tree->findings, source, line, section->title, key,
 		    "unknown key '%s'; known here: %s", wrong.text,
 		    known.used ? known.text : "none");
+	if (!nearest.name[0])
+		tree->listed = section->declared;
 }
 
 static void refuse_twice(struct tree *tree, const struct source *source,

@@ -52,6 +52,7 @@ struct tree {
 	struct section *current; /* NULL: its keys cannot be checked */
 	bool begun; /* there was a section in this source */
 	const struct setting *include;
+	const struct config_section *listed; /* whose keys were told last */
 	void *by_title, *by_key; /* of tsearch(3) */
 };
 

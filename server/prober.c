@@ -566,12 +566,10 @@ bool prober_decides(const struct prober *prober)
 	return prober && prober->ready.kind != PROBE_START;
 }
 
-/* The words begin with the option that the command is of. */
-static int check_command(const struct probe *probe, const struct spawn *spawn,
-    const char *option)
+/* The words of an error begin with the option that it is about. */
+static int about(const char *option, int ret)
 {
 	struct error err;
-	int ret = probe->kind == PROBE_EXEC ? spawn_check(spawn) : 0;
 
 	if (!ret)
 		return 0;
@@ -579,13 +577,19 @@ static int check_command(const struct probe *probe, const struct spawn *spawn,
 	return error_set(ret, "%s: %s", option, err.text);
 }
 
+static int check_command(const struct probe *probe, const struct spawn *spawn)
+{
+	return probe->kind == PROBE_EXEC ? spawn_check(spawn) : 0;
+}
+
 int prober_check(const struct prober *prober)
 {
-	int ret = check_command(&prober->ready, &prober->ready_spawn, "ready");
+	int ret =
+	    about("ready", check_command(&prober->ready, &prober->ready_spawn));
 
 	return ret ? ret
-		   : check_command(&prober->health, &prober->health_spawn,
-			 "health");
+		   : about("health",
+			 check_command(&prober->health, &prober->health_spawn));
 }
 
 static int64_t or_default(int64_t given, int64_t fallback)
@@ -620,16 +624,17 @@ static void copy_numbers(struct prober *prober,
 
 static int parse(struct prober *prober, const struct exec_options *options)
 {
-	int ret = probe_parse(&prober->ready, options->ready, options->dir,
-	    PROBE_FOR_READY);
+	int ret = about("ready", probe_parse(&prober->ready, options->ready,
+				     options->dir, PROBE_FOR_READY));
 
 	if (!ret && prober->ready.kind == PROBE_LOG) {
 		prober->line = malloc(LINE_SIZE);
 		ret = prober->line ? 0 : -ENOMEM;
 	}
 	return ret ? ret
-		   : probe_parse(&prober->health, options->health, options->dir,
-			 PROBE_FOR_HEALTH);
+		   : about("health",
+			 probe_parse(&prober->health, options->health,
+			     options->dir, PROBE_FOR_HEALTH));
 }
 
 int prober_new(struct prober **prober, const struct exec_options *options,

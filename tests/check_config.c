@@ -81,6 +81,7 @@ static const struct config_section sections[] = {
     {.name = "server:",
 	.fields = server_fields,
 	.size = sizeof(struct server),
+	.others = "program service",
 	.help = "a server"},
     {0},
 };
@@ -840,11 +841,30 @@ START_TEST(an_unknown_key_has_a_suggestion)
 }
 END_TEST
 
+START_TEST(the_known_keys_are_told_once)
+{
+	static const char text[] =
+	    "[server:a]\nexec = x\nxyzzy = 1\nplugh = 1\n";
+	struct config *config = parse_bytes(text, strlen(text), -EINVAL);
+
+	assert_error(config, 0, "test.ini:3: [server:a] xyzzy: ",
+	    "; known here: exec, ");
+	assert_error(config, 1, "test.ini:4: [server:a] plugh: ",
+	    "unknown key 'plugh'; those known are above");
+	assert_count(config, 2);
+	config_free(&config);
+}
+END_TEST
+
 START_TEST(an_unknown_section_has_a_suggestion)
 {
 	refused("[ap]\nx = 1\n", "test.ini:1: [ap]: ", "did you mean [app]?");
 	refused("[sever:web]\n",
 	    "test.ini:1: [sever:web]: ", "did you mean [server:web]?");
+	refused("[program:web]\n",
+	    "test.ini:1: [program:web]: ", "did you mean [server:web]?");
+	refused("[Service]\n",
+	    "test.ini:1: [Service]: ", "did you mean [server:NAME]?");
 	refused("[server]\n", "test.ini:1: ", "did you mean [server:NAME]?");
 	refused("[app:x]\n", "test.ini:1: ", "did you mean [app]?");
 	refused("[xyzzy]\n", "test.ini:1: [xyzzy]: ",
@@ -1855,6 +1875,7 @@ int main(void)
 	ADD(a_long_section_is_not_cut_to_a_known_one);
 	ADD(bytes_that_are_blanks_elsewhere_stay_in_a_value);
 	ADD(an_unknown_key_has_a_suggestion);
+	ADD(the_known_keys_are_told_once);
 	ADD(an_unknown_section_has_a_suggestion);
 	ADD(a_name_has_its_rules);
 	ADD(a_missing_key_is_named_at_its_section);

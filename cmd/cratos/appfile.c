@@ -280,6 +280,23 @@ static int open_output(struct appfile_server *server, size_t i, int *fd)
 	return *fd < 0 ? error_set(-errno, "/dev/null: %m") : 0;
 }
 
+/* Whether fault was found with the key already; NULL: with any. */
+static bool has_errors(const struct appfile *file, size_t i, const char *key)
+{
+	const struct config_error *errors;
+	char section[64];
+	size_t count;
+
+	snprintf(section, sizeof(section), "server:%s",
+	    file->servers[i].section);
+	errors = config_errors(file->config, &count);
+	for (size_t at = 0; at < count; at++)
+		if (!strcmp(errors[at].section, section) &&
+		    (!key || !strcmp(errors[at].key, key)))
+			return true;
+	return false;
+}
+
 /* Refuses the key at fault, which an error of the library's is about. */
 static const char *refuse_error(struct appfile *file, size_t i,
     const struct error *err)
@@ -291,7 +308,8 @@ static const char *refuse_error(struct appfile *file, size_t i,
 		key = keys->dir && access(keys->dir, X_OK) ? "dir"
 		      : keys->exec			   ? "exec"
 							   : "shell";
-	refuse(file, i, key, text);
+	if (!has_errors(file, i, key))
+		refuse(file, i, key, text);
 	return key;
 }
 
@@ -401,22 +419,6 @@ static int make_echo(struct appfile *file, struct appfile_server *server,
 	return 0;
 }
 
-/* Whether the file's reader has found fault with the section already. */
-static bool has_errors(const struct appfile *file, size_t i)
-{
-	const struct config_error *errors;
-	char section[64];
-	size_t count;
-
-	snprintf(section, sizeof(section), "server:%s",
-	    file->servers[i].section);
-	errors = config_errors(file->config, &count);
-	for (size_t at = 0; at < count; at++)
-		if (!strcmp(errors[at].section, section))
-			return true;
-	return false;
-}
-
 /* The same server as in the file that an app runs. */
 static bool is_same(const struct appfile_server *server,
     const struct appfile_server *old)
@@ -449,6 +451,12 @@ static bool is_read(struct appfile *file, size_t i)
 	return false;
 }
 
+/* What the system has to say can be asked, whatever else is wrong. */
+static bool has_command(const struct server_keys *keys)
+{
+	return !keys->tcp_echo && !keys->exec != !keys->shell;
+}
+
 static void make_server(struct appfile *file, size_t i, bool thorough,
     const struct appfile *in_force)
 {
@@ -458,22 +466,21 @@ static void make_server(struct appfile *file, size_t i, bool thorough,
 	int ret;
 
 	server->keys = keys;
-	wrong = has_errors(file, i);
-	if (!wrong)
-		wrong = is_wrong(file, i, keys);
-	if (!wrong && file->app && !keys->tcp_echo)
+	wrong = has_errors(file, i, NULL) || is_wrong(file, i, keys);
+	if (file->app && !keys->tcp_echo)
 		log_is_wrong = !log_resolve(file, i, thorough);
 	if (!wrong && !log_is_wrong && is_log(keys->ready))
 		log_is_wrong = !is_read(file, i);
-	if (order_check_names(file, i) || wrong)
+	wrong = order_check_names(file, i) || wrong;
+	if (wrong && !(thorough && has_command(keys)))
 		return;
-	if (instances_names(file, keys->after, &server->after) ||
-	    instances_names(file, keys->wants, &server->wants)) {
+	if (!wrong && (instances_names(file, keys->after, &server->after) ||
+			  instances_names(file, keys->wants, &server->wants))) {
 		refuse(file, i, NULL, "out of memory");
 		return;
 	}
 	runs =
-	    !log_is_wrong &&
+	    !wrong && !log_is_wrong &&
 	    (in_force ? !is_same(server, appfile_find(in_force, server->name))
 		      : !thorough);
 	ret = keys->tcp_echo ? make_echo(file, server, i)

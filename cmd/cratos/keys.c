@@ -199,17 +199,20 @@ const struct config_field server_fields[] = {
     {.key = "oom_score_adj",
 	.type = CONFIG_STRING,
 	.offset = offsetof(struct server_keys, oom_score_adj),
+	.others = "oomscoreadjust",
 	.help = "how early it is killed when memory is short, from -1000 to "
 		"1000"},
     {.key = "limit",
 	.type = CONFIG_MAP,
 	.offset = offsetof(struct server_keys, limit),
-	.others = "rlimit ulimit limits ulimits",
+	.others =
+	    "rlimit ulimit limits ulimits limitnofile limitcore limitnproc limitmemlock limitas limitstack",
 	.help = "limit of resources: a number, soft:hard, or infinity; as in "
 		"limit.nofile"},
     {.key = "stdin",
 	.type = CONFIG_STRING,
 	.offset = offsetof(struct server_keys, input),
+	.others = "standardinput stdin_file",
 	.help = "what it reads as standard input: null, inherit or a file; "
 		"null by default"},
     {.key = "endpoint",
@@ -219,12 +222,13 @@ const struct config_field server_fields[] = {
     {.key = "after",
 	.type = CONFIG_LIST,
 	.offset = offsetof(struct server_keys, after),
-	.others = "depends_on depends requires needs priority",
+	.others = "depends_on depends requires needs priority bindsto partof",
 	.help = "servers that must be ready before this one starts; they stop "
 		"after it"},
     {.key = "wants",
 	.type = CONFIG_LIST,
 	.offset = offsetof(struct server_keys, wants),
+	.others = "upholds",
 	.help =
 	    "the same of servers that it can do without, if they have failed"},
     {.key = "oneshot",
@@ -243,6 +247,7 @@ const struct config_field server_fields[] = {
 	.offset = offsetof(struct server_keys, on_exit),
 	.names = on_exit_names,
 	.fallback = "fail",
+	.others = "remainafterexit",
 	.help = "what an exit with status 0 is: a failure, nothing, or the end "
 		"of the app"},
     {.key = "restart",
@@ -263,6 +268,7 @@ const struct config_field server_fields[] = {
 	.type = CONFIG_DURATION,
 	.offset = offsetof(struct server_keys, restart_max_delay_ms),
 	.fallback = "30s",
+	.others = "restartmaxdelaysec",
 	.help = "the longest wait before a restart"},
     {.key = "restart_stable",
 	.type = CONFIG_DURATION,
@@ -284,6 +290,8 @@ const struct config_field server_fields[] = {
 	.min = 1,
 	.max = INT64_MAX,
 	.fallback = "10s",
+	.others =
+	    "startlimitinterval startlimitintervalsec startlimit_interval",
 	.help = "time in which restart_limit counts"},
     {.key = "restart_scope",
 	.type = CONFIG_ENUM,
@@ -303,7 +311,7 @@ const struct config_field server_fields[] = {
 	.offset = offsetof(struct server_keys, stop_timeout_ms),
 	.fallback = "0",
 	.others =
-	    "stopwaitsecs timeoutstopsec shutdown_timeout stop_grace_period",
+	    "stopwaitsecs timeoutstopsec shutdown_timeout stop_grace_period timeoutsec",
 	.help = "time to stop within the app's; 0 is all of it"},
     {.key = "stop_signal",
 	.type = CONFIG_ENUM,
@@ -323,6 +331,7 @@ const struct config_field server_fields[] = {
 	.offset = offsetof(struct server_keys, kill_signal),
 	.names = signal_names,
 	.fallback = "KILL",
+	.others = "finalkillsignal",
 	.help = "signal when the time to stop is over; KILL follows it"},
     {.key = "success_exit",
 	.type = CONFIG_LIST,
@@ -333,7 +342,8 @@ const struct config_field server_fields[] = {
     {.key = "log",
 	.type = CONFIG_STRING,
 	.offset = offsetof(struct server_keys, log),
-	.others = "stdout_logfile stderr_logfile logfile log_location output",
+	.others =
+	    "stdout_logfile stderr_logfile logfile log_location output standardoutput standarderror stdout stderr",
 	.help = "where what the program prints goes, if not where [app] says",
 	.example = "file:web.log"},
     {.key = "log_size",
@@ -427,6 +437,7 @@ const struct config_section file_sections[] = {{.name = "app",
 	.size = sizeof(struct server_keys),
 	.instances = "instances",
 	.number = INSTANCES_VARIABLE,
+	.others = "program service process unit",
 	.help = "a server of the app: one of exec, shell and tcp-echo"},
     {0}};
 

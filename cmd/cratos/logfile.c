@@ -79,7 +79,8 @@ static int open_file(struct logfile *file)
 }
 
 /* PATH.1, which is what PATH becomes. */
-static void old_path(const char *path, int64_t number, char old[static PATH_MAX])
+static void old_path(const char *path, int64_t number,
+    char old[static PATH_MAX])
 {
 	if (number)
 		snprintf(old, PATH_MAX, "%s.%d", path, (int)number);

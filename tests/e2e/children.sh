@@ -385,12 +385,13 @@ what_cannot_end_a_program_is_told() {
 	has "$work/err" 'ini:5: .server:one. stop_exec: command no-such-command: not found in PATH$'
 	has "$work/err" "ini:8: .server:two. stop_exec: unclosed quote in: sh 'c\$"
 	has "$work/err" "ini:12: .server:three. kill_signal: '9' is not "
+	has "$work/err" "ini:11: .server:three. success_exit: '256' is neither"
 	has "$work/err" "ini:15: .server:four. success_exit: '256' is neither an exit status from 0 to 255 nor a signal, such as TERM\$"
 	has "$work/err" "ini:15: .server:four. success_exit: 'NOSIG' is neither"
 	has "$work/err" 'ini:18: .server:five. stop_exec: goes with exec and shell only$'
 	has "$work/err" 'ini:19: .server:five. kill_signal: goes with exec and shell only$'
 	has "$work/err" 'ini:20: .server:five. success_exit: goes with exec and shell only$'
-	is 'lines' "$(wc -l <"$work/err")" 8
+	is 'lines' "$(wc -l <"$work/err")" 10
 }
 
 # ---- orphans ----

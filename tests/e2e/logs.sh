@@ -466,11 +466,12 @@ files_have_the_bytes_and_are_rotated_by_lines() {
 a_link_stays_when_what_it_leads_to_is_rotated() {
 	mkdir "$work/data"
 	ln -s data/one "$work/one.log"
-	write_app "log = file:$work/%n.log\nlog_size = 1KiB\n" <<-END
+	write_app "log = file:$work/%n.log\nlog_size = 1KiB\n" one <<-END
 		[server:one]
 		shell = seq 1 1000
 		oneshot = true
 	END
+	: >"$work/end"
 	run "$cratos" run "$work/app.ini"
 	is 'exit status' "$status" 0
 	is 'link' "$(readlink "$work/one.log")" data/one
