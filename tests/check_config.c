@@ -847,8 +847,8 @@ START_TEST(the_known_keys_are_told_once)
 	    "[server:a]\nexec = x\nxyzzy = 1\nplugh = 1\n";
 	struct config *config = parse_bytes(text, strlen(text), -EINVAL);
 
-	assert_error(config, 0, "test.ini:3: [server:a] xyzzy: ",
-	    "; known here: exec, ");
+	assert_error(config, 0,
+	    "test.ini:3: [server:a] xyzzy: ", "; known here: exec, ");
 	assert_error(config, 1, "test.ini:4: [server:a] plugh: ",
 	    "unknown key 'plugh'; those known are above");
 	assert_count(config, 2);
