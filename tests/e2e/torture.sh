@@ -120,7 +120,7 @@ all_is_gone_at_the_deadline() {
 	wait_for_the_worst || return
 	kill -TERM "$pid"
 	end_of_the_torture 1
-	has "$work/app.err" ' left behind did not stop in time: killed'
+	has "$work/app.err" ' left behind did not stop in time, killed \(SIGKILL\): '
 	has_in_order "$work/app.err" ' got SIGTERM' ' error test +failed: '
 }
 
@@ -220,7 +220,7 @@ all_is_gone_at_the_deadline_as_the_first_process() {
 	kill -TERM "$(first_pid)"
 	finish "$pid"
 	is 'exit status' "$status" 1
-	has "$work/app.err" ' left behind did not stop in time: killed'
+	has "$work/app.err" ' left behind did not stop in time, killed \(SIGKILL\): '
 }
 
 test_that all_is_gone_at_the_deadline
