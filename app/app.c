@@ -128,6 +128,8 @@ static int copy_options(struct app *app, const struct app_options *options)
 	app->reload_signal = options->reload_signal;
 	app->report_signal = options->report_signal;
 	app->reaper = options->reaper;
+	app->manager.fd = -1;
+	app->has_manager = !options->no_manager;
 	if (options->registrar) {
 		app->registrar = *options->registrar;
 		app->has_registrar = app->registrar.register_instance;
@@ -275,6 +277,11 @@ static int check_policies(const struct server *server)
 		return error_set(-EINVAL,
 		    "server %s is a one-shot that is always restarted: it "
 		    "would never be done",
+		    server->name);
+	if (server->oneshot && server->heartbeat_ms > 0)
+		return error_set(-EINVAL,
+		    "server %s is a one-shot with a heartbeat: once it is done "
+		    "there would be none",
 		    server->name);
 	if (always && server->on_return == SERVER_STOPS_APP)
 		return error_set(-EINVAL,

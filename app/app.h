@@ -122,6 +122,8 @@ enum app_event_type {
 	APP_EVENT_SERVER_RETURNED, /* server: start returned 0 */
 	APP_EVENT_SERVER_FAILED, /* server, error: of start or stop */
 	APP_EVENT_SERVER_RESTARTING, /* server: starts again in delay_ms */
+	APP_EVENT_SERVER_SILENT, /* server, error: its heartbeat is missed */
+	APP_EVENT_SERVER_BEATS, /* server: ... and has come again */
 	APP_EVENT_SERVER_LOST, /* server, error: failed for good, and the app
 				  goes on without it */
 	APP_EVENT_SERVER_STOPPING, /* server: its stop is on its way */
@@ -137,6 +139,7 @@ enum app_event_type {
 	APP_EVENT_STOP, /* the app stops, though the state changes only when
 			   what still runs on the way up has ended */
 	APP_EVENT_TIMEOUT, /* error: what is late, at a deadline */
+	APP_EVENT_MANAGER, /* error: why the service manager is not told */
 	APP_EVENT_REPORT, /* text: a line of a report; server or NULL */
 	APP_EVENT_STUCK, /* error: who does not come back, in which phase */
 	APP_EVENT_FORCED /* signal: a second one; the process ends after this */
@@ -239,6 +242,21 @@ struct app_options { /* zero is the default everywhere */
 	 * the last one ends what is of no server.
 	 */
 	bool reaper;
+	/*
+	 * By default the app talks to the service manager that has started the
+	 * process, if there is one, as systemd does: sd_notify(3),
+	 * sd_watchdog_enabled(3), sd_listen_fds(3). It is told READY=1 once
+	 * app_ready is, RELOADING=1 with MONOTONIC_USEC, STOPPING=1, STATUS= with
+	 * what is being waited for, EXTEND_TIMEOUT_USEC= while a start or a stop
+	 * takes its time, WATCHDOG=1 at half the interval and while all servers
+	 * keep their heartbeat, and at the end ERRNO= and EXIT_STATUS=, if it
+	 * failed. app_run takes NOTIFY_SOCKET, WATCHDOG_*, and LISTEN_* out of the
+	 * environment before anything starts, so that no child is misled; so no
+	 * other thread may use the environment meanwhile. true: none of it, and
+	 * the environment stays as it is. Of several apps in a process the first
+	 * to run has it.
+	 */
+	bool no_manager;
 	/*
 	 * Told of each transition, in order, on the thread of app_run. Signals
 	 * and deadlines wait while it runs. It may call what can be called from

@@ -14,6 +14,8 @@
  *	report.c  errors, events, reports
  *	outlet.c  lines on standard error, if the program hears no events
  *	status.c  what is told from any thread: states, readiness, exit status
+ *	manager.c what the service manager is told
+ *	names.c   lists of names in texts of a given size
  *
  * Design notes. Everything that decides happens on one thread, that of
  * app_run, in its loop: it alone moves states. Whatever the program wrote runs
@@ -53,6 +55,7 @@
 
 #include "app/lifecycle.h"
 #include "app/loop.h"
+#include "app/manager.h"
 #include "app/outlet.h"
 #include "app/signals.h"
 #include "errgroup/worker.h"
@@ -84,6 +87,7 @@ enum {
 	SWEEP_KILL_MS = 500, /* for them to go after SIGKILL */
 	REPORT_PLACE = 162,
 	LACKS_SIZE = 160,
+	UNIT_LIST_SIZE = 160,
 	RELOAD_PLACE = 112,
 	STEP_TRY = 160,
 	TURNS_MAX = 64, /* stop tasks that are posted at a time */
@@ -100,7 +104,8 @@ enum mail {
 	MAIL_EXTENDED = 1 << 3, /* it asks for time; see extended_ms */
 	MAIL_FAILED = 1 << 4, /* and goes on; see UNIT_ERROR_START */
 	MAIL_RETURNED = 1 << 5, /* start has; see start_code */
-	MAIL_HALTED = 1 << 6 /* stop has */
+	MAIL_HALTED = 1 << 6, /* stop has */
+	MAIL_BEAT = 1 << 7 /* it was silent, and is no more */
 };
 
 struct link {
@@ -130,6 +135,8 @@ struct unit_run {
 	int start_code, watch_code;
 	int64_t extended_ms; /* until when it asks for time */
 	int64_t ended_ms; /* when the later of start and stop returned */
+	int64_t beat_ms; /* its last heartbeat */
+	bool silent; /* it is due for long; the loop writes it */
 	int64_t stop_deadline_ms; /* when it is late; the loop writes it */
 	/* the loop's again */
 	int64_t launch_ms, start_deadline_ms, ready_ms, stop_ms;
@@ -252,7 +259,7 @@ struct app {
 	void *reload_arg;
 	int reload_signal, report_signal;
 	uint64_t told_signals; /* signal n is the bit n - 1 */
-	bool reaper;
+	bool reaper, has_manager;
 	struct context *parent;
 	int *signal_list;
 	void (*on_event)(const struct app_event *event, void *arg);
@@ -282,12 +289,14 @@ struct app {
 	int64_t signal_ms; /* when the first came */
 	/* How many are ready or lost, and of how many nothing runs. */
 	size_t settled_count, down_count;
+	size_t silent_count; /* those whose heartbeat is missed */
 	struct unit_list due;
 	struct job_list turns; /* stop tasks that are yet to be posted */
 	unsigned turn_count;
 	unsigned stops_ahead;
 	unsigned wave;
 	struct signals *signals; /* of app_run's frame */
+	struct manager manager;
 	struct loop loop;
 	struct source signal_source, forward_source, parent_source;
 	struct errgroup *group;
@@ -379,6 +388,10 @@ void report_other_threads(struct app *app, bool deep);
 void report_unit_place(struct unit *unit, char text[static REPORT_PLACE]);
 void report_step_place(struct step *step, char text[static REPORT_PLACE]);
 
+/* An event of an error that is none of the run's: the app goes on. */
+void report_warning(struct app *app, enum app_event_type type,
+    const char *origin, int code);
+
 /* ---- status.c ---- */
 
 /* On the loop's thread: whether the app is ready may have changed. */
@@ -425,6 +438,16 @@ bool unit_is_stopping(const struct unit *unit);
 bool unit_is_lost(const struct unit *unit);
 /* It is ready, or the app goes on without it. */
 bool unit_is_settled(const struct unit *unit);
+bool unit_is_unsettled(const struct unit *unit);
+/* It is up, and has not kept its promise of a heartbeat. */
+bool unit_is_silent(const struct unit *unit);
+/* Those that pass the test, as "a, b and 12 more"; or "". */
+void unit_list(const struct app *app, bool (*test)(const struct unit *unit),
+    char list[static UNIT_LIST_SIZE]);
+/* One that waits for another is not the one to name; NULL: all are settled. */
+struct unit *unit_first_not_ready(const struct app *app);
+/* When the last of those that start has to be ready; INT64_MAX: not known. */
+int64_t unit_start_deadline_ms(const struct app *app);
 /* When it is stuck in its stop, INT64_MAX for never. */
 int64_t unit_stuck_ms(const struct unit *unit);
 /* The function in which it hangs: "stop" or "start". */

@@ -8,10 +8,13 @@
 #include <unistd.h>
 
 #include "app/internal.h"
+#include "app/names.h"
 #include "app/where.h"
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
 #include "errgroup/worker.h"
+
+enum { WAITS_SIZE = 200 };
 
 static int grow(struct app *app)
 {
@@ -159,6 +162,15 @@ void report_signal(struct app *app, enum app_event_type type, int signal,
 	tell(app, &event);
 }
 
+void report_warning(struct app *app, enum app_event_type type,
+    const char *origin, int code)
+{
+	struct error err = error_of(code);
+
+	error_origin(&err, origin);
+	report_event(app, type, NULL, 0, &err);
+}
+
 void report_new_errors(struct app *app)
 {
 	struct error err;
@@ -188,6 +200,8 @@ const char *app_event_name(enum app_event_type type)
 	    [APP_EVENT_SERVER_READY] = "ready",
 	    [APP_EVENT_SERVER_RETURNED] = "returned",
 	    [APP_EVENT_SERVER_FAILED] = "failed",
+	    [APP_EVENT_SERVER_SILENT] = "silent",
+	    [APP_EVENT_SERVER_BEATS] = "beats-again",
 	    [APP_EVENT_SERVER_RESTARTING] = "restarting",
 	    [APP_EVENT_SERVER_LOST] = "lost",
 	    [APP_EVENT_SERVER_STOPPING] = "stopping",
@@ -195,6 +209,7 @@ const char *app_event_name(enum app_event_type type)
 	    [APP_EVENT_SERVER_ADDED] = "added",
 	    [APP_EVENT_SERVER_REMOVED] = "removed",
 	    [APP_EVENT_ERROR] = "error",
+	    [APP_EVENT_MANAGER] = "manager",
 	    [APP_EVENT_REGISTERED] = "registered",
 	    [APP_EVENT_REGISTRAR_RETRY] = "registrar-retry",
 	    [APP_EVENT_RELOADED] = "reloaded",
@@ -354,38 +369,36 @@ static bool holds(const struct unit *user)
  * ", waits for a, b": what keeps it from starting, or from stopping; or ",
  * starts again in 2.0 s".
  */
-static void list_waits(const struct unit *unit, char *list, size_t size)
+static void list_waits(const struct unit *unit, char list[static WAITS_SIZE])
 {
 	bool up = unit->state == UNIT_NEW && unit->unmet;
 	bool down = unit->leaving && unit->held && !unit_is_stopping(unit);
 	const struct links *links = &unit->links;
 	size_t count = up ? links->on_count : down ? links->user_count : 0;
-	size_t used = 0, left = 0;
 	int64_t delay_ms = unit->restart_ms - clock_ms();
-	char delay[32];
+	struct names names;
+	char delay[32], text[WAITS_SIZE - 32];
 
 	*list = '\0';
 	if (unit->state == UNIT_BACKOFF)
-		snprintf(list, size, ", starts again in %s",
+		snprintf(list, WAITS_SIZE, ", starts again in %s",
 		    report_duration(delay_ms > 0 ? delay_ms : 0, delay));
+	names_init(&names, text, sizeof(text));
 	for (size_t i = 0; i < count; i++) {
 		const struct link *link = up ? &links->on[i] : &links->users[i];
 		bool open = up ? !is_met(link) : holds(link->unit);
 
-		if (open && used + NAME_SIZE + 36 > size)
-			left++;
-		else if (open)
-			used +=
-			    (size_t)snprintf(list + used, size - used, "%s%s",
-				used ? ", " : ", waits for ", link->unit->name);
+		if (open)
+			names_add(&names, "%s", link->unit->name);
 	}
-	if (left)
-		snprintf(list + used, size - used, " and %zu more", left);
+	names_end(&names);
+	if (*text)
+		snprintf(list, WAITS_SIZE, ", waits for %s", text);
 }
 
 static void report_unit(struct unit *unit)
 {
-	char since[32], waits[200], restarts[40] = "", lacks[LACKS_SIZE];
+	char since[32], waits[WAITS_SIZE], restarts[40] = "", lacks[LACKS_SIZE];
 	unsigned restart_count;
 	struct error err;
 
@@ -393,7 +406,7 @@ static void report_unit(struct unit *unit)
 	restart_count = unit->status.restarts;
 	err = unit_error(unit, UNIT_ERROR_LAST);
 	pthread_mutex_unlock(&unit->app->lock);
-	list_waits(unit, waits, sizeof(waits));
+	list_waits(unit, waits);
 	if (restart_count)
 		snprintf(restarts, sizeof(restarts), ", %u restart%s",
 		    restart_count, restart_count == 1 ? "" : "s");

@@ -20,9 +20,11 @@
 #include <unistd.h>
 
 #include "app/internal.h"
+#include "app/names.h"
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
 #include "errgroup/starving.h"
+#include "server/inherited.h"
 #include "server/process.h"
 #include "server/reaper.h"
 
@@ -79,6 +81,7 @@ void run_request_stop(struct app *app)
 		return;
 	pthread_mutex_lock(&app->lock);
 	app->stopping = true;
+	manager_stopping(app);
 	status_hide_ready(app);
 	pthread_mutex_unlock(&app->lock);
 	status_update_ready(app);
@@ -272,21 +275,20 @@ static size_t begin_sweep(struct app *app)
 static void name_strays(char text[static SWEEP_NAMES_SIZE])
 {
 	pid_t all[SWEEP_NAMES_MAX];
-	size_t count = reaper_list(all, SWEEP_NAMES_MAX), named = 0, used = 0;
+	size_t count = reaper_list(all, SWEEP_NAMES_MAX);
+	struct names names;
 
-	*text = '\0';
-	for (; named < count && named < SWEEP_NAMES_MAX; named++) {
+	names_init(&names, text, SWEEP_NAMES_SIZE);
+	for (size_t i = 0; i < count && i < SWEEP_NAMES_MAX; i++) {
 		struct process process;
 
-		if (!process_read(all[named], &process))
+		if (!process_read(all[i], &process))
 			process.name[0] = '\0';
-		used += (size_t)snprintf(text + used, SWEEP_NAMES_SIZE - used,
-		    "%s%d (%s)", named ? ", " : "", (int)all[named],
-		    process.name);
+		names_add(&names, "%d (%s)", (int)all[i], process.name);
 	}
-	if (named < count)
-		snprintf(text + used, SWEEP_NAMES_SIZE - used, " and %zu more",
-		    count - named);
+	if (count > SWEEP_NAMES_MAX)
+		names.left += count - SWEEP_NAMES_MAX;
+	names_end(&names);
 }
 
 static void sweep_failed(struct app *app, size_t left, const char *what)
@@ -353,6 +355,7 @@ static void enter(struct app *app, enum app_state state)
 	app->state = state;
 	app->state_ms = now_ms;
 	publish_state(app);
+	manager_enter(app);
 	report_event(app, APP_EVENT_STATE, NULL, took_ms, NULL);
 	status_update_ready(app);
 	switch (state) {
@@ -518,52 +521,16 @@ static void read_mail(struct app *app)
 
 /* ---- deadlines ---- */
 
-static void list_not_ready(const struct app *app, char *list, size_t size)
-{
-	size_t used = 0, left = 0;
-
-	*list = '\0';
-	for (size_t i = 0; i < app->units.count; i++) {
-		const struct unit *unit = app->units.all[i];
-
-		if (unit_is_settled(unit))
-			continue;
-		if (used + strlen(unit->name) + 24 > size) {
-			left++;
-			continue;
-		}
-		used += (size_t)snprintf(list + used, size - used, "%s%s",
-		    used ? ", " : "", unit->name);
-	}
-	if (left)
-		snprintf(list + used, size - used, " and %zu more", left);
-}
-
-/* One that waits for another is not the one to name. */
-static struct unit *first_not_ready(struct app *app)
-{
-	struct unit *waits = NULL;
-
-	for (size_t i = 0; i < app->units.count; i++) {
-		struct unit *unit = app->units.all[i];
-
-		if (!unit_is_settled(unit) && unit->state != UNIT_NEW)
-			return unit;
-		if (!unit_is_settled(unit) && !waits)
-			waits = unit;
-	}
-	return waits;
-}
-
 static void start_timed_out(struct app *app)
 {
-	char after[32], list[160], try[STEP_TRY], lacks[LACKS_SIZE] = "";
+	char after[32], list[UNIT_LIST_SIZE], try[STEP_TRY],
+	    lacks[LACKS_SIZE] = "";
 	struct unit *unit = NULL;
 
 	report_duration(app->start_timeout_ms, after);
 	if (app->state == APP_STATE_STARTING) {
-		unit = first_not_ready(app);
-		list_not_ready(app, list, sizeof(list));
+		unit = unit_first_not_ready(app);
+		unit_list(app, unit_is_unsettled, list);
 		if (unit)
 			unit_lacks(unit, "; ", lacks);
 		error_set(-ETIMEDOUT, "not ready after %s: %s%s", after, list,
@@ -617,6 +584,7 @@ static void check_deadlines(struct app *app)
 		app->drained = now_ms >= app->drain_end_ms;
 		next_ms = least(next_ms, app->drain_end_ms);
 	}
+	next_ms = least(next_ms, manager_check_deadline(app, now_ms));
 	stuck_check(app, now_ms);
 	loop_arm(&app->loop, next_ms);
 }
@@ -752,6 +720,9 @@ static int init(struct app *app, struct error *err)
 		ret = reaper_begin();
 		app->reaps = !ret;
 	}
+	if (app->has_manager)
+		inherited_take();
+	manager_begin(app);
 	if (!ret)
 		ret = check_order(app, err);
 	if (!ret)
@@ -825,6 +796,7 @@ static void run(struct app *app)
 		unit_post_turns(app);
 		if (app->state == APP_STATE_DONE || app->left_behind)
 			break;
+		manager_look(app);
 		if (app->has_come_up) {
 			app->has_come_up = false;
 			if (loop_disarm(&app->loop))
@@ -906,6 +878,7 @@ int app_run(struct app *app, struct error *err)
 	if (ret != -EALREADY) {
 		status_end_ready(app);
 		set_outcome(app, result.code);
+		manager_end(app, app_exit_status(app), &result);
 	}
 	signals_fini(&signals);
 	if (err)

@@ -12,9 +12,12 @@
 #include <unistd.h>
 
 #include "app/internal.h"
+#include "app/names.h"
 #include "app/where.h"
 #include "errgroup/error_thread.h"
 #include "server/reaper.h"
+
+enum { STUCK_SIZE = 190 };
 
 static void kill_registrar(struct app *app)
 {
@@ -36,6 +39,7 @@ _Noreturn void stuck_force(struct app *app, int status)
 	kill_registrar(app);
 	if (app->reaps)
 		reaper_kill_all();
+	manager_end(app, status, app->error_count ? &app->errors[0] : NULL);
 	_exit(status);
 }
 
@@ -149,45 +153,23 @@ void stuck_check(struct app *app, int64_t now_ms)
 		report_stuck(app, now_ms);
 }
 
-struct names {
-	char text[190];
-	size_t used, left;
-};
-
-/* With room for how many are left out, " and 12345 more". */
-static void add_name(struct names *names, const char *name, const char *phase)
-{
-	char one[NAME_SIZE + 16];
-	int length =
-	    snprintf(one, sizeof(one), phase ? "%s (%s)" : "%s", name, phase);
-
-	if (names->left ||
-	    names->used + (size_t)length + 2 + 24 > sizeof(names->text))
-		names->left++;
-	else
-		names->used += (size_t)snprintf(names->text + names->used,
-		    sizeof(names->text) - names->used, "%s%s",
-		    names->used ? ", " : "", one);
-}
-
 /* What app_run returns when it leaves something behind. */
 struct error stuck_error(const struct app *app)
 {
-	struct names names = {.used = 0};
+	char text[STUCK_SIZE];
+	struct names names;
 	struct error err;
 
+	names_init(&names, text, sizeof(text));
 	for (int i = 0; i < STATES; i++)
 		if (app->steps[i].running)
-			add_name(&names, step_origin((enum app_state)i), NULL);
+			names_add(&names, "%s", step_origin((enum app_state)i));
 	for (size_t i = 0; i < app->units.count; i++)
 		if (is_late(app->units.all[i]))
-			add_name(&names, app->units.all[i]->name,
+			names_add(&names, "%s (%s)", app->units.all[i]->name,
 			    unit_phase(app->units.all[i]));
-	if (names.left)
-		snprintf(names.text + names.used,
-		    sizeof(names.text) - names.used, " and %zu more",
-		    names.left);
-	error_set(-ETIMEDOUT, "still running: %s", names.text);
+	names_end(&names);
+	error_set(-ETIMEDOUT, "still running: %s", text);
 	err = error_of(-ETIMEDOUT);
 	error_origin(&err, "app");
 	return err;

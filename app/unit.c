@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "app/internal.h"
+#include "app/names.h"
 #include "errgroup/after.h"
 #include "errgroup/clock.h"
 #include "errgroup/error_thread.h"
@@ -127,6 +128,18 @@ static void host_extend(struct server_host *host, int64_t time_ms)
 	pthread_mutex_unlock(&unit->app->lock);
 }
 
+/* The loop looks when the next is due, and need not be told of each. */
+static void host_heartbeat(struct server_host *host)
+{
+	struct unit *unit = (struct unit *)host;
+
+	pthread_mutex_lock(&unit->app->lock);
+	unit->run.beat_ms = clock_ms();
+	if (unit->run.silent)
+		post(unit, MAIL_BEAT);
+	pthread_mutex_unlock(&unit->app->lock);
+}
+
 void unit_over(struct unit *unit, int code)
 {
 	pthread_mutex_lock(&unit->app->lock);
@@ -167,6 +180,7 @@ void unit_init_host(struct unit *unit)
 	    .ready = host_ready,
 	    .fail = host_fail,
 	    .extend = host_extend,
+	    .heartbeat = host_heartbeat,
 	    .watch = watch_add};
 }
 
@@ -309,6 +323,61 @@ bool unit_is_settled(const struct unit *unit)
 	       unit->given_up;
 }
 
+bool unit_is_unsettled(const struct unit *unit)
+{
+	return !unit_is_settled(unit);
+}
+
+bool unit_is_silent(const struct unit *unit)
+{
+	return unit->run.silent;
+}
+
+void unit_list(const struct app *app, bool (*test)(const struct unit *unit),
+    char list[static UNIT_LIST_SIZE])
+{
+	struct names names;
+
+	names_init(&names, list, UNIT_LIST_SIZE);
+	for (size_t i = 0; i < app->units.count; i++)
+		if (test(app->units.all[i]))
+			names_add(&names, "%s", app->units.all[i]->name);
+	names_end(&names);
+}
+
+struct unit *unit_first_not_ready(const struct app *app)
+{
+	struct unit *waits = NULL;
+
+	for (size_t i = 0; i < app->units.count; i++) {
+		struct unit *unit = app->units.all[i];
+
+		if (!unit_is_settled(unit) && unit->state != UNIT_NEW)
+			return unit;
+		if (!unit_is_settled(unit) && !waits)
+			waits = unit;
+	}
+	return waits;
+}
+
+int64_t unit_start_deadline_ms(const struct app *app)
+{
+	int64_t latest_ms = 0;
+
+	for (size_t i = 0; i < app->units.count; i++) {
+		const struct unit *unit = app->units.all[i];
+
+		if (unit_is_settled(unit))
+			continue;
+		if (unit->state != UNIT_LAUNCHED &&
+		    unit->state != UNIT_STARTING)
+			return INT64_MAX;
+		if (unit->run.start_deadline_ms > latest_ms)
+			latest_ms = unit->run.start_deadline_ms;
+	}
+	return latest_ms ? latest_ms : INT64_MAX;
+}
+
 void unit_queue(struct unit *unit)
 {
 	if (unit->due)
@@ -378,7 +447,7 @@ static void publish(struct unit *unit, enum unit_state before)
 		unit->status.since_ms = now_ms;
 	unit->status.state = shown;
 	if (lifecycle_is_ready(unit->state) && !lifecycle_is_ready(before)) {
-		unit->run.ready_ms = now_ms;
+		unit->run.ready_ms = unit->run.beat_ms = now_ms;
 		unit->status.start_ms = now_ms - unit->run.launch_ms;
 	}
 	if (lifecycle_is_down(unit->state) && !lifecycle_is_down(before))
@@ -386,13 +455,48 @@ static void publish(struct unit *unit, enum unit_state before)
 	if (!settled)
 		status_hide_ready(unit->app);
 	pthread_mutex_unlock(&unit->app->lock);
+	unit->app->manager.news = unit->app->manager.progress = true;
 	/* Not ready any more: said before all else that follows. */
 	if (!settled)
 		status_update_ready(unit->app);
 }
 
+static int64_t heartbeat_due_ms(const struct unit *unit)
+{
+	int64_t beat_ms;
+
+	if (unit->server.heartbeat_ms <= 0)
+		return INT64_MAX;
+	pthread_mutex_lock(&unit->app->lock);
+	beat_ms = unit->run.beat_ms;
+	pthread_mutex_unlock(&unit->app->lock);
+	return beat_ms < INT64_MAX - unit->server.heartbeat_ms
+		   ? beat_ms + unit->server.heartbeat_ms
+		   : INT64_MAX;
+}
+
+static void set_silent(struct unit *unit, bool silent)
+{
+	pthread_mutex_lock(&unit->app->lock);
+	unit->run.silent = silent;
+	pthread_mutex_unlock(&unit->app->lock);
+	if (silent)
+		unit->app->silent_count++;
+	else
+		unit->app->silent_count--;
+	unit->app->manager.news = true;
+}
+
+/* It promises nothing while it does not run; that is not its heartbeat. */
+static void promise_over(struct unit *unit)
+{
+	if (unit->run.silent && !lifecycle_is_ready(unit->state))
+		set_silent(unit, false);
+}
+
 static void become_ready(struct unit *unit)
 {
+	loop_arm(&unit->app->loop, heartbeat_due_ms(unit));
 	report_event(unit->app, APP_EVENT_SERVER_READY, unit,
 	    unit->run.ready_ms - unit->run.launch_ms, NULL);
 }
@@ -607,6 +711,7 @@ static void apply(struct unit *unit, enum unit_event event)
 		return;
 	count(unit, before);
 	publish(unit, before);
+	promise_over(unit);
 	act(unit, before);
 	status_update_ready(unit->app);
 }
@@ -694,6 +799,7 @@ static void extend(struct unit *unit)
 	pthread_mutex_lock(&unit->app->lock);
 	until_ms = run->extended_ms;
 	pthread_mutex_unlock(&unit->app->lock);
+	unit->app->manager.news = unit->app->manager.progress = true;
 	if (unit_is_stopping(unit)) {
 		until_ms = earlier(until_ms, latest_stop(unit));
 		if (!run->late && until_ms > run->stop_deadline_ms)
@@ -850,6 +956,15 @@ static void read_return(struct unit *unit)
 		unit_over(unit, 0);
 }
 
+static void beat_again(struct unit *unit)
+{
+	if (!unit->run.silent)
+		return;
+	set_silent(unit, false);
+	loop_arm(&unit->app->loop, heartbeat_due_ms(unit));
+	report_event(unit->app, APP_EVENT_SERVER_BEATS, unit, 0, NULL);
+}
+
 void unit_read_mail(struct unit *unit, unsigned mail)
 {
 	if (mail & MAIL_SKIPPED)
@@ -864,6 +979,8 @@ void unit_read_mail(struct unit *unit, unsigned mail)
 		apply(unit, UNIT_ANNOUNCE);
 	if (mail & MAIL_EXTENDED)
 		extend(unit);
+	if (mail & MAIL_BEAT)
+		beat_again(unit);
 	if (mail & MAIL_FAILED)
 		be_failing(unit);
 	if (mail & MAIL_RETURNED)
@@ -943,6 +1060,7 @@ static void tell_slow(struct unit *unit, int64_t now_ms)
 	    unit->server.oneshot ? "done" : "ready", time_ms);
 
 	unit->run.slow_ms = unit->run.launch_ms + SLOWER * time_ms;
+	unit->app->manager.news = true; /* what it lacks may be known now */
 	report_event(unit->app, APP_EVENT_SERVER_SLOW, unit, time_ms, &err);
 }
 
@@ -1013,6 +1131,36 @@ static int64_t check_start(struct unit *unit, int64_t now_ms)
 	return earlier(unit->run.start_deadline_ms, unit->run.slow_ms);
 }
 
+static void fall_silent(struct unit *unit, int64_t now_ms)
+{
+	int64_t since_ms =
+	    now_ms - heartbeat_due_ms(unit) + unit->server.heartbeat_ms;
+	struct error err;
+	char time[32];
+
+	error_set(-ETIMEDOUT, "no heartbeat for %s",
+	    report_duration(since_ms, time));
+	err = error_of(-ETIMEDOUT);
+	error_origin(&err, unit->name);
+	set_silent(unit, true);
+	report_event(unit->app, APP_EVENT_SERVER_SILENT, unit, since_ms, &err);
+}
+
+/* It is told once; the next heartbeat is told by mail. */
+static int64_t check_heartbeat(struct unit *unit, int64_t now_ms)
+{
+	int64_t due_ms;
+
+	if (unit->run.silent || unit->server.heartbeat_ms <= 0 ||
+	    !lifecycle_is_ready(unit->state))
+		return INT64_MAX;
+	due_ms = heartbeat_due_ms(unit);
+	if (now_ms < due_ms)
+		return due_ms;
+	fall_silent(unit, now_ms);
+	return INT64_MAX;
+}
+
 int64_t unit_check_deadline(struct unit *unit, int64_t now_ms)
 {
 	if (unit->state == UNIT_BACKOFF) {
@@ -1023,5 +1171,6 @@ int64_t unit_check_deadline(struct unit *unit, int64_t now_ms)
 	}
 	if (unit->state == UNIT_LAUNCHED || unit->state == UNIT_STARTING)
 		return check_start(unit, now_ms);
-	return unit_is_stopping(unit) ? check_stop(unit, now_ms) : INT64_MAX;
+	return unit_is_stopping(unit) ? check_stop(unit, now_ms)
+				      : check_heartbeat(unit, now_ms);
 }

@@ -199,11 +199,11 @@ IN_CHILD static int leave_files(bool shared, int end)
 }
 
 /* Copies out of the way of the numbers that they are to get. */
-IN_CHILD static int move_away(const struct spawn *spawn, int end,
-    int moved[static SPAWN_FILES])
+IN_CHILD static int move_away(const struct child *child, int end,
+    int moved[static SPAWN_ALL_FILES])
 {
-	for (size_t i = 0; i < spawn->file_count; i++) {
-		moved[i] = (int)syscall(SYS_fcntl, spawn->files[i].from,
+	for (size_t i = 0; i < child->file_count; i++) {
+		moved[i] = (int)syscall(SYS_fcntl, child->files[i].from,
 		    F_DUPFD_CLOEXEC, end);
 		if (moved[i] < 0)
 			return errno;
@@ -213,20 +213,20 @@ IN_CHILD static int move_away(const struct spawn *spawn, int end,
 
 IN_CHILD static int take_files(const struct making *making)
 {
-	const struct spawn *spawn = making->child->spawn;
-	int moved[SPAWN_FILES] = {0}, end = STDERR_FILENO + 1, next = end, code;
+	const struct child *child = making->child;
+	int moved[SPAWN_ALL_FILES], end = STDERR_FILENO + 1, next = end, code;
 
-	for (size_t i = 0; i < spawn->file_count; i++) {
-		const struct spawn_file *file = &spawn->files[i];
+	for (size_t i = 0; i < child->file_count; i++) {
+		const struct spawn_file *file = &child->files[i];
 
 		end = file->from >= end ? file->from + 1 : end;
 		end = file->to >= end ? file->to + 1 : end;
 	}
 	code = leave_files(making->shares_files, end);
 	if (!code)
-		code = move_away(spawn, end, moved);
-	for (size_t i = 0; i < spawn->file_count && !code; i++) {
-		int to = spawn->files[i].to;
+		code = move_away(child, end, moved);
+	for (size_t i = 0; i < child->file_count && !code; i++) {
+		int to = child->files[i].to;
 
 		code = code_of(syscall(SYS_dup3, moved[i], to, 0));
 		if (to < next || code)
@@ -238,13 +238,14 @@ IN_CHILD static int take_files(const struct making *making)
 }
 
 /* A pipe that nobody writes to is at its end; it keeps nobody waiting. */
-IN_CHILD static int take_input(const struct spawn *spawn)
+IN_CHILD static int take_input(const struct child *child)
 {
+	const struct spawn *spawn = child->spawn;
 	const char *path = spawn->input ? spawn->input : "/dev/null";
 	long fd;
 
-	for (size_t i = 0; i < spawn->file_count; i++)
-		if (spawn->files[i].to == STDIN_FILENO)
+	for (size_t i = 0; i < child->file_count; i++)
+		if (child->files[i].to == STDIN_FILENO)
 			return 0;
 	if (spawn->inherit_input)
 		return 0;
@@ -354,11 +355,26 @@ IN_CHILD static int die_with(pid_t parent)
 	return syscall(SYS_getppid) == parent ? 0 : ESRCH;
 }
 
+/* Nobody knows it before. */
+IN_CHILD static void write_pid(char *entry)
+{
+	long pid = syscall(SYS_getpid), unit = 1;
+
+	while (*entry)
+		entry++;
+	while (pid / unit >= 10)
+		unit *= 10;
+	for (; unit; unit /= 10)
+		*entry++ = (char)('0' + pid / unit % 10);
+	*entry = '\0';
+}
+
 IN_CHILD static int execute(const struct child *child)
 {
 	if (child->dry)
 		return code_of(
 		    syscall(SYS_faccessat, AT_FDCWD, child->file, X_OK));
+	write_pid(child->pid_entry);
 	unblock_signals();
 	syscall(SYS_execve, child->file, child->spawn->argv, child->env);
 	return errno;
@@ -394,7 +410,7 @@ IN_CHILD static int take_step(const struct making *making, enum child_step step)
 	case CHILD_DIR:
 		return spawn->dir ? code_of(syscall(SYS_chdir, spawn->dir)) : 0;
 	case CHILD_INPUT:
-		return take_input(spawn);
+		return take_input(child);
 	case CHILD_ORPHAN:
 		return spawn->keep_orphan ? 0 : die_with(making->parent);
 	case CHILD_EXEC:
@@ -495,7 +511,7 @@ int child_make(const struct child *child, pid_t *pid,
 	    .parent = getpid(),
 	    .shares_files = shares_files()};
 
-	assert(child->spawn->file_count <= SPAWN_FILES);
+	assert(child->file_count <= SPAWN_ALL_FILES);
 	*failure = (struct child_failure){.step = CHILD_CLONE, .code = ENOMEM};
 	if (!own)
 		return -1;

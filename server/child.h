@@ -11,12 +11,20 @@
 #include "server/account.h"
 #include "server/spawn.h"
 
+#define CHILD_PID_ENTRY "LISTEN_PID="
+enum { CHILD_PID_SIZE = sizeof(CHILD_PID_ENTRY) + 11 };
+
 /* What is to be executed, and as what; all is borrowed. */
 struct child {
 	const struct spawn *spawn;
 	const char *file; /* the program, seen from the directory */
 	char *const *env; /* all of it */
 	const struct account *account;
+	/* By rising `to`. */
+	const struct spawn_file *files;
+	size_t file_count;
+	/* Text of CHILD_PID_SIZE; the child adds its process id. */
+	char *pid_entry;
 	bool dry; /* do all but execute it */
 };
 

@@ -133,6 +133,15 @@ struct exec_options { /* zero is the default everywhere */
 	 */
 	const char *input;
 	bool inherit_input;
+	/*
+	 * Sockets that the service manager listens on for this process
+	 * (app_options.no_manager) and that the child gets as if for itself, see
+	 * sd_listen_fds(3): "fd:NAME", all of that name, NULL-terminated; NULL:
+	 * none. Descriptors from 3 on in this order, with LISTEN_FDS, LISTEN_PID
+	 * and LISTEN_FDNAMES. It gets them anew with each start, and they go on
+	 * to listen in between.
+	 */
+	const char *const *listen;
 	/* Each counts only if it is set; raising some of it needs root. */
 	bool set_umask, set_nice, set_oom_score_adj;
 	mode_t umask;

@@ -14,6 +14,7 @@ struct server_host {
 	void (*ready)(struct server_host *host);
 	void (*fail)(struct server_host *host, int code);
 	void (*extend)(struct server_host *host, int64_t time_ms);
+	void (*heartbeat)(struct server_host *host);
 	int (*watch)(struct server_host *host, int fd, server_watch_fn *fn,
 	    void *arg);
 };

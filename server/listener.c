@@ -4,6 +4,7 @@
 #include <libgen.h>
 #include <netdb.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <cratos/error.h>
 
 #include "errgroup/clock.h"
+#include "server/inherited.h"
 #include "server/listener.h"
 
 enum { NO_FD = -1, SOCKET_FLAGS = SOCK_CLOEXEC | SOCK_NONBLOCK };
@@ -198,7 +200,7 @@ static int parse(struct address *address, const char *text)
 			return refuse_text(text, "not [address]:port");
 	}
 	if (!end)
-		return refuse_text(text, "not host:port or unix:path");
+		return refuse_text(text, "not host:port, unix:path or fd:name");
 	port = end + (address->bracketed ? 2 : 1);
 	if (!address->bracketed && memchr(host, ':', (size_t)(end - host)))
 		return refuse_text(text, "IPv6 is written [address]:port");
@@ -338,7 +340,70 @@ static int open_tcp(struct listener *listener, const char *text, int backlog)
 	return ret ? ret : take_name(listener, text);
 }
 
-/* ---- both ------------------------------------------------------------------ */
+/* ---- inherited ---- */
+
+static int set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) ? -errno : 0;
+}
+
+static int option(int fd, int name)
+{
+	socklen_t size = sizeof(int);
+	int value;
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &size) ? -1 : value;
+}
+
+/* Its file, if it has one, is of whoever has bound it. */
+static int take_any_name(struct listener *listener, const char *text)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	socklen_t length = sizeof(addr);
+
+	if (option(listener->fd, SO_DOMAIN) != AF_UNIX)
+		return take_name(listener, text);
+	if (getsockname(listener->fd, (struct sockaddr *)&addr, &length))
+		return refuse(-errno, text);
+	if (!*addr.sun_path)
+		*addr.sun_path = '@'; /* abstract */
+	snprintf(listener->url, sizeof(listener->url), "unix:%.*s",
+	    (int)(length - offsetof(struct sockaddr_un, sun_path)),
+	    addr.sun_path);
+	return 0;
+}
+
+/*
+ * A copy, so that the socket goes on to listen while the server does not: who
+ * connects then is served by its next start.
+ */
+static int open_inherited(struct listener *listener, const char *text)
+{
+	int fds[INHERITED_MAX], count = inherited_find(text, fds), ret;
+
+	if (count < 0)
+		return error_set(count, "listen %s", error_of(count).text);
+	if (count > 1)
+		return error_set(-EINVAL,
+		    "listen %.100s: %d sockets that were passed have this "
+		    "name, and one is wanted",
+		    text, count);
+	if (option(fds[0], SO_TYPE) != SOCK_STREAM ||
+	    option(fds[0], SO_ACCEPTCONN) != 1)
+		return error_set(-EINVAL,
+		    "listen %.100s: what was passed is not a stream socket "
+		    "that listens",
+		    text);
+	listener->fd = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+	if (listener->fd < 0)
+		return refuse(-errno, text);
+	ret = set_nonblocking(listener->fd);
+	return ret ? refuse(ret, text) : take_any_name(listener, text);
+}
+
+/* ---- all ------------------------------------------------------------------ */
 
 static bool is_unix(const char *address)
 {
@@ -349,14 +414,26 @@ int listener_check(const char *address)
 {
 	struct address parsed;
 
+	int ret;
+
+	if (inherited_is_address(address)) {
+		ret = inherited_check(address);
+		return ret ? error_set(ret, "listen %s", error_of(ret).text)
+			   : 0;
+	}
 	return is_unix(address) ? check_unix(address) : parse(&parsed, address);
 }
 
 int listener_open(struct listener *listener, const char *address, int backlog)
 {
-	int ret = is_unix(address) ? open_unix(listener, address, backlog)
-				   : open_tcp(listener, address, backlog);
+	int ret;
 
+	if (inherited_is_address(address))
+		ret = open_inherited(listener, address);
+	else if (is_unix(address))
+		ret = open_unix(listener, address, backlog);
+	else
+		ret = open_tcp(listener, address, backlog);
 	if (ret)
 		listener_close(listener);
 	return ret;

@@ -24,11 +24,11 @@ void listener_init(struct listener *listener);
 int listener_check(const char *address);
 
 /*
- * Binds and listens on "host:port", "[v6]:port", ":port" or "unix:path". May
- * block, for a name to be resolved. Returns 0 or a negative errno with words:
+ * Binds and listens on "host:port", "[v6]:port", ":port" or "unix:path", or
+ * takes a copy of an inherited one, "fd:name". May block, for a name to be resolved. Returns 0 or a negative errno with words:
  * -EINVAL for an address that is none, -ENAMETOOLONG, -EADDRINUSE, -EEXIST for
  * a path where something is that is no socket, -EADDRNOTAVAIL for a name that
- * is not known, or what bind(2) and listen(2) say. Never -EAGAIN.
+ * is not known, -ENOENT for an inherited one that is not there, or what bind(2) and listen(2) say. Never -EAGAIN.
  */
 int listener_open(struct listener *listener, const char *address, int backlog);
 

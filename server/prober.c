@@ -603,6 +603,7 @@ static struct spawn spawn_of(const struct probe *probe,
 	struct spawn own = *spawn;
 
 	own.argv = probe->argv;
+	own.sockets = NULL;
 	own.silent = true;
 	return own;
 }
@@ -622,11 +623,28 @@ static void copy_numbers(struct prober *prober,
 	    (int)or_default(options->health_failures, HEALTH_FAILURES);
 }
 
+/* The sockets that the child gets come first, one a name at least. */
+static int check_descriptor(int fd, const char *const *listen)
+{
+	int first = SPAWN_FIRST_SOCKET;
+
+	while (listen && *listen++)
+		first++;
+	if (fd >= first)
+		return 0;
+	return error_set(-EINVAL,
+	    "ready: fd:%d is one of the sockets that listen passes: take "
+	    "fd:%d or above",
+	    fd, first);
+}
+
 static int parse(struct prober *prober, const struct exec_options *options)
 {
 	int ret = about("ready", probe_parse(&prober->ready, options->ready,
 				     options->dir, PROBE_FOR_READY));
 
+	if (!ret && prober->ready.kind == PROBE_FD)
+		ret = check_descriptor(prober->ready.fd, options->listen);
 	if (!ret && prober->ready.kind == PROBE_LOG) {
 		prober->line = malloc(LINE_SIZE);
 		ret = prober->line ? 0 : -ENOMEM;

@@ -44,6 +44,16 @@ int server_extend(struct context *ctx, int64_t time_ms)
 	return 0;
 }
 
+int server_heartbeat(struct context *ctx)
+{
+	struct server_host *host = host_of(ctx);
+
+	if (!host)
+		return error_set(-EINVAL, "server_heartbeat: not in a server");
+	host->heartbeat(host);
+	return 0;
+}
+
 const char *server_name(const struct context *ctx)
 {
 	struct server_host *host = host_of(ctx);

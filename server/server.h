@@ -131,6 +131,14 @@ struct server {
 	 */
 	int64_t start_timeout_ms, stop_timeout_ms;
 	/*
+	 * The server promises to call server_heartbeat at least that often (in
+	 * ms) from when it is ready until it is stopped; 0 and less: it
+	 * promises nothing. While it does not keep that, the service manager's
+	 * watchdog is not fed, and so ends the process in the end
+	 * (app_options.no_manager); the app itself only tells of it.
+	 */
+	int64_t heartbeat_ms;
+	/*
 	 * The last resort: called on the thread of app_run right before the
 	 * process is ended by force (a second signal, a stop that is stuck),
 	 * so that nothing the server has started stays behind. May be NULL;
@@ -182,6 +190,15 @@ int server_fail(struct context *ctx, int code);
  * if ctx is not of a server that an app runs.
  */
 int server_extend(struct context *ctx, int64_t time_ms);
+
+/*
+ * A sign of life, see server.heartbeat_ms: to be called where the server's work
+ * is done, not on a thread that lives on when that hangs. Costs a moment's lock,
+ * and wakes nobody. Does not block; from any thread, while start or stop runs or
+ * the server is up. -EINVAL if ctx is not of a server that an app runs. The
+ * semantics are those of WatchdogSec= in systemd.service(5), by server.
+ */
+int server_heartbeat(struct context *ctx);
 
 /*
  * Reload, in two phases, so that either all of the app has the new

@@ -24,6 +24,7 @@
 #include "server/account.h"
 #include "server/child.h"
 #include "server/envfile.h"
+#include "server/inherited.h"
 #include "server/keeper.h"
 #include "server/limits.h"
 #include "server/spawn.h"
@@ -178,7 +179,20 @@ static int open_dir(const char *dir, int *fd)
 
 /* ---- what is to be executed ------------------------------------------------- */
 
+/*
+ * The sockets and what is said of them. The child's own process id is written
+ * behind LISTEN_PID= by the child.
+ */
+struct passed {
+	size_t count;
+	struct spawn_file files[SPAWN_ALL_FILES];
+	size_t file_count;
+	char fds[sizeof("LISTEN_FDS=") + 12], pid[CHILD_PID_SIZE];
+	char *names;
+};
+
 struct found {
+	struct passed passed;
 	char **merged;
 	char *const *env;
 	struct account account;
@@ -189,6 +203,7 @@ struct found {
 
 static void found_fini(struct found *found)
 {
+	free(found->passed.names);
 	free(found->merged);
 	account_fini(&found->account);
 	envfile_fini(&found->envfile);
@@ -196,9 +211,85 @@ static void found_fini(struct found *found)
 		close(found->dir_fd);
 }
 
+/* "LISTEN_FDNAMES=web:web:admin", each of the name behind "fd:". */
+static int add_names(struct passed *passed, const char *address, int count)
+{
+	static const char first[] = "LISTEN_FDNAMES=";
+	const char *name = address + strlen("fd:");
+	size_t used = passed->names ? strlen(passed->names) : 0;
+	char *names = realloc(passed->names,
+	    used + sizeof(first) + (size_t)count * (strlen(name) + 1));
+
+	if (!names)
+		return error_set(-ENOMEM, "listen: %.100s: %m", address);
+	passed->names = names;
+	if (!used)
+		used = (size_t)sprintf(names, "%s", first);
+	else
+		used += (size_t)sprintf(names + used, ":");
+	for (int i = 0; i < count; i++)
+		used +=
+		    (size_t)sprintf(names + used, "%s%s", i ? ":" : "", name);
+	return 0;
+}
+
+static int add_sockets(struct passed *passed, const char *address)
+{
+	int fds[INHERITED_MAX], count = inherited_find(address, fds);
+
+	if (count < 0)
+		return error_set(count, "listen: %s", error_of(count).text);
+	if (passed->count + (size_t)count > SPAWN_SOCKETS)
+		return error_set(-E2BIG,
+		    "listen: %.100s: more than %d sockets for one program",
+		    address, SPAWN_SOCKETS);
+	for (int i = 0; i < count; i++) {
+		int to = SPAWN_FIRST_SOCKET + (int)passed->count++;
+
+		passed->files[passed->file_count++] =
+		    (struct spawn_file){fds[i], to};
+	}
+	return add_names(passed, address, count);
+}
+
+/* Nobody knows what will be passed when it is the real thing. */
+static bool is_tried_without(const struct spawn *spawn, bool dry)
+{
+	return !spawn->sockets || (dry && !inherited_count());
+}
+
+/* All that the child gets, by rising `to`: outputs, sockets, others. */
+static int set_files(const struct spawn *spawn, bool dry, struct passed *passed)
+{
+	size_t next = 0;
+	int ret = 0;
+
+	for (; next < spawn->file_count &&
+	       spawn->files[next].to < SPAWN_FIRST_SOCKET;
+	     next++)
+		passed->files[passed->file_count++] = spawn->files[next];
+	if (!is_tried_without(spawn, dry))
+		for (size_t i = 0; spawn->sockets[i] && !ret; i++)
+			ret = add_sockets(passed, spawn->sockets[i]);
+	for (; next < spawn->file_count && !ret; next++) {
+		int to = spawn->files[next].to;
+
+		if (to < SPAWN_FIRST_SOCKET + (int)passed->count)
+			ret = error_set(-EINVAL,
+			    "ready: fd:%d is one of the sockets that listen "
+			    "passes: take fd:%d or above",
+			    to, SPAWN_FIRST_SOCKET + (int)passed->count);
+		passed->files[passed->file_count++] = spawn->files[next];
+	}
+	snprintf(passed->fds, sizeof(passed->fds), "LISTEN_FDS=%zu",
+	    passed->count);
+	snprintf(passed->pid, sizeof(passed->pid), "%s", CHILD_PID_ENTRY);
+	return ret;
+}
+
 static int set_env(const struct spawn *spawn, struct found *found)
 {
-	const char *entries[SPAWN_ENTRIES + 1] = {NULL};
+	const char *entries[SPAWN_ENTRIES + 3 + 1] = {NULL};
 	const char *const *layers[LAYERS] = {(const char *const *)environ,
 	    (const char *const *)found->account.env, found->envfile.entries,
 	    spawn->env, entries};
@@ -207,6 +298,11 @@ static int set_env(const struct spawn *spawn, struct found *found)
 	for (size_t i = 0; i < SPAWN_ENTRIES; i++)
 		if (spawn->entries[i])
 			entries[more++] = spawn->entries[i];
+	if (found->passed.count) {
+		entries[more++] = found->passed.fds;
+		entries[more++] = found->passed.names;
+		entries[more++] = found->passed.pid;
+	}
 	for (int i = 1; i < LAYERS - 1; i++)
 		more += count(layers[i]);
 	found->env = environ;
@@ -219,10 +315,12 @@ static int set_env(const struct spawn *spawn, struct found *found)
 }
 
 /* Returns 0 or a negative errno with words; found_fini in any case. */
-static int find(const struct spawn *spawn, struct found *found)
+static int find(const struct spawn *spawn, bool dry, struct found *found)
 {
 	int ret;
 
+	found->passed.count = found->passed.file_count = 0;
+	found->passed.names = NULL;
 	found->merged = NULL;
 	found->envfile = (struct envfile){0};
 	ret = account_find(spawn->user, spawn->group, &found->account);
@@ -232,6 +330,8 @@ static int find(const struct spawn *spawn, struct found *found)
 	if (!ret && spawn->env_file)
 		ret = envfile_read(found->dir_fd, spawn->env_file,
 		    &found->envfile);
+	if (!ret)
+		ret = set_files(spawn, dry, &found->passed);
 	if (!ret)
 		ret = set_env(spawn, found);
 	return ret ? ret
@@ -306,13 +406,16 @@ static int failed(const struct spawn *spawn, const struct found *found,
 	}
 }
 
-static int execute_with(const struct spawn *spawn, const struct found *found,
+static int execute_with(const struct spawn *spawn, struct found *found,
     bool dry, pid_t *pid)
 {
 	struct making making = {.child = {.spawn = spawn,
 				    .file = found->file,
 				    .env = found->env,
 				    .account = &found->account,
+				    .files = found->passed.files,
+				    .file_count = found->passed.file_count,
+				    .pid_entry = found->passed.pid,
 				    .dry = dry}};
 	int ret = keeper_call(make, &making);
 
@@ -324,24 +427,23 @@ static int execute_with(const struct spawn *spawn, const struct found *found,
 	return 0;
 }
 
-static int execute_silent(const struct spawn *spawn, const struct found *found,
+static int execute_silent(const struct spawn *spawn, struct found *found,
     bool dry, pid_t *pid)
 {
-	struct spawn silent = *spawn;
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC), ret;
 
 	if (null < 0)
 		return error_set(-errno, "/dev/null: %m");
-	silent.file_count = 0;
-	spawn_give(&silent, null, STDOUT_FILENO);
-	spawn_give(&silent, null, STDERR_FILENO);
-	ret = execute_with(&silent, found, dry, pid);
+	found->passed.files[0] = (struct spawn_file){null, STDOUT_FILENO};
+	found->passed.files[1] = (struct spawn_file){null, STDERR_FILENO};
+	found->passed.file_count = 2;
+	ret = execute_with(spawn, found, dry, pid);
 	close(null);
 	return ret;
 }
 
-static int execute(const struct spawn *spawn, const struct found *found,
-    bool dry, pid_t *pid)
+static int execute(const struct spawn *spawn, struct found *found, bool dry,
+    pid_t *pid)
 {
 	return spawn->silent ? execute_silent(spawn, found, dry, pid)
 			     : execute_with(spawn, found, dry, pid);
@@ -358,7 +460,7 @@ void spawn_give(struct spawn *spawn, int from, int to)
 int spawn_group(const struct spawn *spawn, pid_t *pid)
 {
 	struct found found;
-	int ret = find(spawn, &found);
+	int ret = find(spawn, false, &found);
 
 	if (!ret)
 		ret = execute(spawn, &found, false, pid);
@@ -377,7 +479,7 @@ static bool asks_for_more(const struct spawn *spawn)
 int spawn_check(const struct spawn *spawn)
 {
 	struct found found;
-	int ret = find(spawn, &found);
+	int ret = find(spawn, true, &found);
 	pid_t none;
 
 	if (!ret) {
@@ -400,6 +502,28 @@ static bool copy_text(const char **copy, const char *text)
 	return *copy || !text;
 }
 
+static bool copy_sockets(struct spawn *spawn, const char *const *list)
+{
+	size_t n = count(list);
+	const char **copy;
+
+	if (!n)
+		return true;
+	copy = calloc(n + 1, sizeof(*copy));
+	spawn->sockets = copy;
+	for (size_t i = 0; copy && i < n; i++)
+		if (!copy_text(&copy[i], list[i]))
+			return false;
+	return copy;
+}
+
+static void free_sockets(const char *const *sockets)
+{
+	for (size_t i = 0; sockets && sockets[i]; i++)
+		free((char *)sockets[i]);
+	free((const char **)sockets);
+}
+
 static bool copy_limits(struct spawn *spawn, const struct exec_options *options)
 {
 	size_t size = options->limit_count * sizeof(*options->limits);
@@ -412,12 +536,22 @@ static bool copy_limits(struct spawn *spawn, const struct exec_options *options)
 	return true;
 }
 
-static int check_numbers(const struct exec_options *options)
+static int check_choices(const struct exec_options *options)
 {
 	for (size_t i = 0; i < options->limit_count; i++)
 		if (!limits_name(options->limits[i].resource))
 			return error_set(-EINVAL, "no limit: %d",
 			    options->limits[i].resource);
+	for (const char *const *at = options->listen; at && *at; at++) {
+		int ret = -EINVAL;
+
+		if (!inherited_is_address(*at))
+			return error_set(ret, "listen: %.100s: not fd:NAME",
+			    *at);
+		ret = inherited_check(*at);
+		if (ret)
+			return error_set(ret, "listen: %s", error_of(ret).text);
+	}
 	if (options->set_umask && options->umask > 0777)
 		return error_set(-EINVAL, "umask: %o is more than 777",
 		    options->umask);
@@ -434,7 +568,7 @@ static int check_numbers(const struct exec_options *options)
 
 int spawn_copy(struct spawn *spawn, const struct exec_options *options)
 {
-	int ret = check_numbers(options);
+	int ret = check_choices(options);
 
 	if (ret)
 		return ret;
@@ -446,7 +580,8 @@ int spawn_copy(struct spawn *spawn, const struct exec_options *options)
 	spawn->nice = options->nice;
 	spawn->set_oom_score_adj = options->set_oom_score_adj;
 	spawn->oom_score_adj = options->oom_score_adj;
-	return copy_text(&spawn->env_file, options->env_file) &&
+	return copy_sockets(spawn, options->listen) &&
+		       copy_text(&spawn->env_file, options->env_file) &&
 		       copy_text(&spawn->user, options->user) &&
 		       copy_text(&spawn->group, options->group) &&
 		       copy_text(&spawn->input, options->input) &&
@@ -457,6 +592,7 @@ int spawn_copy(struct spawn *spawn, const struct exec_options *options)
 
 void spawn_fini(struct spawn *spawn)
 {
+	free_sockets(spawn->sockets);
 	free((char *)spawn->env_file);
 	free((char *)spawn->user);
 	free((char *)spawn->group);

@@ -8,7 +8,13 @@
 
 #include <cratos/exec.h>
 
-enum { SPAWN_ENTRIES = 2, SPAWN_FILES = 3 };
+enum {
+	SPAWN_ENTRIES = 2,
+	SPAWN_FILES = 3,
+	SPAWN_FIRST_SOCKET = 3,
+	SPAWN_SOCKETS = 64, /* at most, as inherited.h */
+	SPAWN_ALL_FILES = SPAWN_FILES + SPAWN_SOCKETS
+};
 
 /* A descriptor of ours that the child gets as another one. */
 struct spawn_file {
@@ -31,6 +37,11 @@ struct spawn {
 	/* What it is given of ours, by rising `to`; see spawn_give. */
 	struct spawn_file files[SPAWN_FILES];
 	size_t file_count;
+	/*
+	 * Inherited sockets that it gets from descriptor 3 on, "fd:NAME",
+	 * NULL-terminated; may be NULL.
+	 */
+	const char *const *sockets;
 	bool silent; /* /dev/null for both outputs, instead of files */
 };
 

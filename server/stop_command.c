@@ -17,6 +17,7 @@ static struct spawn like(const struct spawn *spawn, char *const *argv)
 
 	command.argv = argv;
 	command.input = NULL;
+	command.sockets = NULL;
 	command.inherit_input = false;
 	command.keep_orphan = false;
 	return command;

@@ -29,7 +29,10 @@ struct tcp_options { /* zero is the default everywhere */
 	/*
 	 * "host:port", "[::1]:port", ":port" (every address), with a host by
 	 * number or name and 0 for a port that the system chooses; or
-	 * "unix:/path". Of a name's addresses it is the first that can be
+	 * "unix:/path"; or "fd:NAME", the one socket of that name that the
+	 * service manager listens on for the process, see sd_listen_fds(3) and
+	 * app_options.no_manager: it goes on to listen while the server is
+	 * stopped. Of a name's addresses it is the first that can be
 	 * bound; one in use is an error. "[::]:port" is IPv6 only, ":port"
 	 * takes both families.
 	 */

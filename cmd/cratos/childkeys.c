@@ -129,6 +129,36 @@ static int take_successes(struct appfile *file, size_t i,
 	return ret;
 }
 
+/* ---- sockets ---- */
+
+static void free_words(char **words)
+{
+	for (char **word = words; word && *word; word++)
+		free(*word);
+	free(words);
+}
+
+/* The same words, without a comma behind them. */
+static int take_listen(struct appfile *file, size_t i, const char *const *words,
+    struct exec_options *options, char ***listen)
+{
+	size_t n = count(words);
+	char **copy = calloc(n + 1, sizeof(*copy));
+
+	*listen = copy;
+	for (size_t at = 0; copy && at < n; at++) {
+		size_t length = strlen(words[at]);
+
+		if (length > 1 && words[at][length - 1] == ',')
+			length--;
+		copy[at] = strndup(words[at], length);
+		if (!copy[at])
+			return refuse(file, i, "listen", "out of memory");
+	}
+	options->listen = (const char *const *)copy;
+	return copy ? 0 : refuse(file, i, "listen", "out of memory");
+}
+
 /* ---- all of it ---- */
 
 static void set_input(const char *text, struct exec_options *options)
@@ -142,6 +172,7 @@ void childkeys_fini(struct childkeys *own)
 {
 	free(own->limits);
 	free(own->success);
+	free_words(own->listen);
 }
 
 int childkeys_set(struct appfile *file, size_t i, struct exec_options *options,
@@ -151,6 +182,8 @@ int childkeys_set(struct appfile *file, size_t i, struct exec_options *options,
 	int ret = take_limits(file, i, keys->limit, options, &own->limits);
 
 	if (take_successes(file, i, keys->success_exit, options, &own->success))
+		ret = -EINVAL;
+	if (take_listen(file, i, keys->listen, options, &own->listen))
 		ret = -EINVAL;
 	options->stop_signal = keys_stop_signal(keys);
 	options->kill_signal = keys_kill_signal(keys);
@@ -223,6 +256,8 @@ void childkeys_leave_out(struct exec_options *options, struct childkeys *own,
 		options->env_file = NULL;
 	else if (!strcmp(key, "stdin"))
 		options->input = NULL;
+	else if (!strcmp(key, "listen"))
+		options->listen = NULL;
 	else if (!strcmp(key, "nice"))
 		options->set_nice = false;
 	else if (!strcmp(key, "oom_score_adj"))
@@ -246,8 +281,8 @@ size_t childkeys_check_idle(struct appfile *file, size_t i,
 {
 	static const char *const names[] = {"instances", "dir", "env",
 	    "env_file", "user", "group", "umask", "nice", "oom_score_adj",
-	    "limit", "stdin", "log", "endpoint", "ready", "health", "oneshot",
-	    "on_exit", "stop_signal", "stop_exec", "kill_signal",
+	    "limit", "stdin", "listen", "log", "endpoint", "ready", "health",
+	    "oneshot", "on_exit", "stop_signal", "stop_exec", "kill_signal",
 	    "success_exit", NULL};
 	const struct server_keys *defaults =
 	    config_at(file->defaults, "server:", 0);
@@ -307,6 +342,8 @@ void childkeys_show(const struct server_keys *keys)
 		show_text("limit", keys->limit[i]);
 	show_text("stdin", keys->input);
 	show_text("env_file", keys->env_file);
+	for (size_t i = 0; keys->listen && keys->listen[i]; i++)
+		show_text("listen", keys->listen[i]);
 }
 
 void childkeys_show_stop(const struct server_keys *keys)

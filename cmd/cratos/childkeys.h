@@ -10,6 +10,7 @@
 struct childkeys {
 	struct exec_limit *limits;
 	int *success;
+	char **listen;
 };
 
 /*

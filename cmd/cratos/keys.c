@@ -150,7 +150,8 @@ const struct config_field server_fields[] = {
 	.type = CONFIG_STRING,
 	.offset = offsetof(struct server_keys, tcp_echo),
 	.help =
-	    "instead of exec, the built-in echo server: host:port or unix:/path"},
+	    "instead of exec, the built-in echo server: host:port, unix:/path "
+	    "or fd:NAME"},
     {.key = "instances",
 	.type = CONFIG_INT,
 	.offset = offsetof(struct server_keys, instances),
@@ -215,6 +216,12 @@ const struct config_field server_fields[] = {
 	.others = "standardinput stdin_file",
 	.help = "what it reads as standard input: null, inherit or a file; "
 		"null by default"},
+    {.key = "listen",
+	.type = CONFIG_LIST,
+	.offset = offsetof(struct server_keys, listen),
+	.others = "sockets socket",
+	.help = "sockets passed to cratos that the program gets, as fd:NAME; "
+		"see sd_listen_fds(3)"},
     {.key = "endpoint",
 	.type = CONFIG_STRING,
 	.offset = offsetof(struct server_keys, endpoint),

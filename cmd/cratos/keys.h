@@ -39,7 +39,7 @@ struct server_keys {
 	const char *const *env;
 	const char *env_file, *user, *group, *input;
 	const char *umask, *nice, *oom_score_adj; /* numbers; NULL: as ours */
-	const char *const *limit;
+	const char *const *limit, *const *listen;
 	const char *const *after, *const *wants;
 	const char *const *forward; /* see forward.h */
 	bool oneshot, optional;

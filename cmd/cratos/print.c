@@ -369,6 +369,9 @@ static void describe(struct line *text, struct printer *printer,
 		    event->error ? "" : "exited with status 0; ",
 		    print_duration(event->delay_ms, delay));
 		break;
+	case APP_EVENT_SERVER_BEATS:
+		line_add(text, "has its heartbeat again");
+		break;
 	case APP_EVENT_SERVER_ADDED:
 		line_add(text, "added");
 		break;
@@ -405,6 +408,8 @@ static enum level level_of(const struct app_event *event)
 	case APP_EVENT_FORCED:
 		return LEVEL_ERROR;
 	case APP_EVENT_SERVER_SLOW:
+	case APP_EVENT_SERVER_SILENT:
+	case APP_EVENT_MANAGER:
 	case APP_EVENT_SERVER_LOST:
 	case APP_EVENT_REGISTRAR_RETRY:
 	case APP_EVENT_TIMEOUT:

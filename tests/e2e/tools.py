@@ -367,9 +367,45 @@ def kills(pid, program, count, total, seed):
     print(f"{rounds} times")
 
 
+def manager(path, log):
+    """manager PATH LOG: a service manager that listens on PATH, abstract if
+    it is @NAME, and writes each field that it is told to LOG as a line, with
+    "--" after each message. Until it is ended."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(path.replace("@", "\0", 1) if path.startswith("@") else path)
+    with open(log, "w", encoding="utf-8") as out:
+        out.write("listening\n")
+        while True:
+            out.flush()
+            out.write(sock.recv(65536).decode().rstrip("\n") + "\n--\n")
+
+
+def activate(file, names, *command):
+    """activate FILE NAME:NAME... COMMAND...: becomes COMMAND, with sockets of
+    these names that listen on 127.0.0.1, as systemd passes them; their ports
+    are in FILE, a line each."""
+    socks = []
+    for _ in names.split(":"):
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        socks.append(sock)
+    lines = "".join(f"{sock.getsockname()[1]}\n" for sock in socks)
+    with open(file, "w", encoding="utf-8") as out:
+        out.write(lines)
+    # Out of the way of the numbers that they get.
+    copies = [fcntl.fcntl(sock, fcntl.F_DUPFD, 100) for sock in socks]
+    for number, copy in enumerate(copies):
+        os.dup2(copy, 3 + number)
+        os.close(copy)
+    os.environ.update(LISTEN_FDS=str(len(socks)), LISTEN_FDNAMES=names,
+                      LISTEN_PID=str(os.getpid()))
+    os.execvp(command[0], command)
+
+
 COMMANDS = {function.__name__: function for function in
             (ports, talk, get, refused, hold, stale, on_terminal, hang_up, stall,
-             events, printed, load, kills)}
+             events, printed, load, kills, manager, activate)}
 
 if __name__ == "__main__":
     try:
