@@ -20,7 +20,8 @@ ROOMS := errgroup server app config
 LIB_SRC := $(foreach r,$(ROOMS),$(sort $(wildcard $(r)/*.c)))
 # Installed headers, in the order in which they build on one another.
 HEADERS := errgroup/error.h errgroup/context.h errgroup/errgroup.h \
-	server/server.h server/tcp.h server/exec.h app/app.h config/config.h
+	server/server.h server/tcp.h server/exec.h app/app.h app/admin.h \
+	config/config.h
 CRATOS_SRC := $(sort $(wildcard cmd/cratos/*.c))
 ECHOD_SRC := $(sort $(wildcard cmd/echod/*.c))
 CHECK_SRC := $(sort $(wildcard tests/check_*.c))
@@ -173,9 +174,9 @@ $(BENCH_GO): $(BENCH)/go/%: tests/bench/%.go
 # programs that the linters and the end-to-end tests need more are in
 # "make deps-ci", what the benchmark compares with in "make deps-bench". Nothing
 # is asked of apt when all is there; with make -j one waits for the other.
-DEPS := pkg-config libinih-dev check python3
+DEPS := pkg-config libinih-dev libmicrohttpd-dev check python3
 DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
-	mandoc nginx-light redis-server postgresql
+	mandoc nginx-light redis-server postgresql prometheus
 DEPS_BENCH := golang-go golang-golang-x-sync-dev
 DEPS_BENCH_RUN := s6 runit supervisor tini dumb-init catatonit
 DEPS_MODEL := spin

@@ -135,6 +135,7 @@ static int copy_options(struct app *app, const struct app_options *options)
 		app->has_registrar = app->registrar.register_instance;
 	}
 	app->parent = options->parent;
+	app->admin = options->admin;
 	app->on_event = options->on_event;
 	app->event_arg = options->event_arg;
 	app->stuck = options->stuck;

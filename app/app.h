@@ -39,6 +39,7 @@ extern "C" {
 #endif
 
 struct app;
+struct admin;
 
 /*
  * What the app is to others: complete before the first hook runs, and never
@@ -139,6 +140,7 @@ enum app_event_type {
 	APP_EVENT_STOP, /* the app stops, though the state changes only when
 			   what still runs on the way up has ended */
 	APP_EVENT_TIMEOUT, /* error: what is late, at a deadline */
+	APP_EVENT_ADMIN, /* endpoint: of app_options.admin */
 	APP_EVENT_MANAGER, /* error: why the service manager is not told */
 	APP_EVENT_REPORT, /* text: a line of a report; server or NULL */
 	APP_EVENT_STUCK, /* error: who does not come back, in which phase */
@@ -257,6 +259,12 @@ struct app_options { /* zero is the default everywhere */
 	 * to run has it.
 	 */
 	bool no_manager;
+	/*
+	 * Pages over HTTP about the app, see admin.h: served from before
+	 * anything starts until app_run returns. Borrowed until then, for one
+	 * app at a time. NULL: none.
+	 */
+	struct admin *admin;
 	/*
 	 * Told of each transition, in order, on the thread of app_run. Signals
 	 * and deadlines wait while it runs. It may call what can be called from
@@ -453,6 +461,13 @@ struct server_status {
 	unsigned restarts;
 	int64_t start_ms, stop_ms; /* how long they took last; -1: not known */
 	pid_t pid; /* 0: none */
+	/*
+	 * WAITING: the servers that it waits for, "a, b"; STARTING: what it
+	 * lacks, as far as it knows; else "".
+	 */
+	char waits[160];
+	bool silent; /* it promised a heartbeat, which is missed */
+	bool optional; /* struct server.optional */
 	struct error error; /* the last one; code 0: none */
 };
 

@@ -15,6 +15,8 @@
  *	outlet.c  lines on standard error, if the program hears no events
  *	status.c  what is told from any thread: states, readiness, exit status
  *	manager.c what the service manager is told
+ *	admin.c   pages over HTTP: health, metrics; see front.h
+ *	metrics.c the text of the latter
  *	names.c   lists of names in texts of a given size
  *
  * Design notes. Everything that decides happens on one thread, that of
@@ -53,6 +55,7 @@
 
 #include <cratos/app.h>
 
+#include "app/front.h"
 #include "app/lifecycle.h"
 #include "app/loop.h"
 #include "app/manager.h"
@@ -159,7 +162,8 @@ struct unit {
 	struct app *app;
 	struct server server;
 	_Atomic(char *) endpoint; /* once known; a step's thread sets it */
-	struct links links, next_links; /* now; when a reload is in force */
+	/* Now, written under app->lock; when a reload is in force. */
+	struct links links, next_links;
 	enum unit_state state;
 	/*
 	 * To be stopped; then to be started again, to be lost, to go for good,
@@ -297,6 +301,8 @@ struct app {
 	unsigned wave;
 	struct signals *signals; /* of app_run's frame */
 	struct manager manager;
+	struct admin *admin; /* NULL: none */
+	bool admin_serves;
 	struct loop loop;
 	struct source signal_source, forward_source, parent_source;
 	struct errgroup *group;
@@ -366,6 +372,8 @@ void report_event(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t took_ms, const struct error *err);
 void report_delay(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t delay_ms, const struct error *err);
+void report_endpoint(struct app *app, enum app_event_type type,
+    const char *endpoint);
 void report_signal(struct app *app, enum app_event_type type, int signal,
     pid_t sender);
 /* Events for the errors that came since; on the loop's thread. */
@@ -409,7 +417,9 @@ void status_free(struct app *app);
  * -ENOENT, -ELOOP; *err has the words.
  */
 int order_make(struct units *units, struct error *err);
-/* Puts next_links in force, and counts anew who waits for whom. */
+/* Puts next_links in force; with the lock held. */
+void order_link(struct units *units);
+/* After that: counts anew who waits for whom. */
 void order_use(struct units *units);
 
 /* ---- unit.c ---- */

@@ -227,10 +227,14 @@ static void count_waits(struct unit *unit)
 	}
 }
 
-void order_use(struct units *units)
+void order_link(struct units *units)
 {
 	for (size_t i = 0; i < units->count; i++)
 		units->all[i]->links = units->all[i]->next_links;
+}
+
+void order_use(struct units *units)
+{
 	for (size_t i = 0; i < units->count; i++) {
 		count_waits(units->all[i]);
 		unit_queue(units->all[i]);

@@ -617,6 +617,7 @@ static void put_in_force(struct app *app, struct app_reload *reload)
 	}
 	pthread_mutex_lock(&app->lock);
 	app->units = reload->next;
+	order_link(&app->units);
 	app->settled_count = settled;
 	app->down_count = down;
 	if (settled < app->units.count)

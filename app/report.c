@@ -152,6 +152,14 @@ void report_delay(struct app *app, enum app_event_type type,
 	tell(app, &event);
 }
 
+void report_endpoint(struct app *app, enum app_event_type type,
+    const char *endpoint)
+{
+	struct app_event event = {.type = type, .endpoint = endpoint};
+
+	tell(app, &event);
+}
+
 void report_signal(struct app *app, enum app_event_type type, int signal,
     pid_t sender)
 {
@@ -210,6 +218,7 @@ const char *app_event_name(enum app_event_type type)
 	    [APP_EVENT_SERVER_REMOVED] = "removed",
 	    [APP_EVENT_ERROR] = "error",
 	    [APP_EVENT_MANAGER] = "manager",
+	    [APP_EVENT_ADMIN] = "admin",
 	    [APP_EVENT_REGISTERED] = "registered",
 	    [APP_EVENT_REGISTRAR_RETRY] = "registrar-retry",
 	    [APP_EVENT_RELOADED] = "reloaded",

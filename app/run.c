@@ -690,6 +690,9 @@ static int check_order(struct app *app, struct error *err)
 		pthread_mutex_unlock(&app->lock);
 	}
 	if (!ret) {
+		pthread_mutex_lock(&app->lock);
+		order_link(&app->units);
+		pthread_mutex_unlock(&app->lock);
 		order_use(&app->units);
 		app->down_count = app->units.count;
 	}
@@ -704,6 +707,23 @@ static void starving(void *arg, const struct error *err)
 	report_error(app, NULL, err->origin, err);
 	app_stop(app);
 	context_cancel(app->spare_news, NULL);
+}
+
+/* Before all else that others see, and until the very last. */
+static int begin_admin(struct app *app, struct error *err)
+{
+	char url[URL_SIZE];
+	int ret =
+	    front_of(app->admin)->begin(app->admin, app, url, sizeof(url));
+
+	app->admin_serves = !ret;
+	if (!ret) {
+		report_endpoint(app, APP_EVENT_ADMIN, url);
+		return 0;
+	}
+	*err = error_of(ret);
+	error_origin(err, "admin");
+	return ret;
 }
 
 static int init(struct app *app, struct error *err)
@@ -723,6 +743,8 @@ static int init(struct app *app, struct error *err)
 	if (app->has_manager)
 		inherited_take();
 	manager_begin(app);
+	if (!ret && app->admin)
+		ret = begin_admin(app, err);
 	if (!ret)
 		ret = check_order(app, err);
 	if (!ret)
@@ -879,6 +901,8 @@ int app_run(struct app *app, struct error *err)
 		status_end_ready(app);
 		set_outcome(app, result.code);
 		manager_end(app, app_exit_status(app), &result);
+		if (app->admin_serves)
+			front_of(app->admin)->end(app->admin);
 	}
 	signals_fini(&signals);
 	if (err)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "app/internal.h"
+#include "app/names.h"
 
 /* ---- readiness ---- */
 
@@ -133,6 +134,31 @@ enum app_state app_state(const struct app *app)
 	return state;
 }
 
+/* Under the lock, hence by what is shown of the units, not by their states. */
+static bool is_met(const struct link *link)
+{
+	enum server_state state = link->unit->status.state;
+
+	return state == SERVER_READY || state == SERVER_UP ||
+	       (!link->need && state == SERVER_LOST);
+}
+
+static void tell_waits(const struct unit *unit, struct server_status *status)
+{
+	struct names names;
+
+	if (status->state == SERVER_STARTING && unit->server.lacks)
+		unit->server.lacks(unit->server.arg, status->waits,
+		    sizeof(status->waits));
+	if (status->state != SERVER_WAITING)
+		return;
+	names_init(&names, status->waits, sizeof(status->waits));
+	for (size_t i = 0; i < unit->links.on_count; i++)
+		if (!is_met(&unit->links.on[i]))
+			names_add(&names, "%s", unit->links.on[i].unit->name);
+	names_end(&names);
+}
+
 /* Under the lock. */
 static struct server_status status_of(const struct unit *unit)
 {
@@ -141,11 +167,14 @@ static struct server_status status_of(const struct unit *unit)
 	    .restarts = unit->status.restarts,
 	    .start_ms = unit->status.start_ms,
 	    .stop_ms = unit->status.stop_ms,
+	    .silent = unit->run.silent,
+	    .optional = unit->server.optional,
 	    .error = unit_error(unit, UNIT_ERROR_LAST)};
 
 	strcpy(status.name, unit->name);
 	if (unit->server.pid)
 		status.pid = unit->server.pid(unit->server.arg);
+	tell_waits(unit, &status);
 	return status;
 }
 

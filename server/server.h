@@ -154,7 +154,7 @@ struct server {
 	/*
 	 * Writes to text what the server lacks to be ready, as far as it knows,
 	 * or "": "tcp:127.0.0.1:80: Connection refused". For the error of a
-	 * start timeout, and for reports. As pid; NULL: it knows nothing.
+	 * start timeout, for reports and states. As pid; NULL: it knows nothing.
 	 */
 	void (*lacks)(void *arg, char *text, size_t size);
 	/*

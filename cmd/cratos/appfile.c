@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <cratos/admin.h>
 #include <cratos/exec.h>
 #include <cratos/tcp.h>
 
@@ -562,12 +563,26 @@ static void check_registrar(struct appfile *file, bool thorough)
 	look_for_command(file, "deregister", keys->deregister_command);
 }
 
+static void check_admin(struct appfile *file)
+{
+	const struct admin_options options = {.listen = file->app->admin};
+	struct admin *admin;
+
+	if (!options.listen)
+		return;
+	admin = admin_new(&options);
+	if (!admin)
+		refuse_app(file, "admin", error_of(-errno).text);
+	admin_free(&admin);
+}
+
 static void check_app(struct appfile *file, const struct appfile *in_force,
     bool thorough)
 {
 	static const char *const lasting[] = {"name", "version", "register",
 	    "deregister", "register_policy", "register_timeout",
-	    "register_delay", "register_max_delay", "strays", "orphans", NULL};
+	    "register_delay", "register_max_delay", "strays", "orphans",
+	    "admin", NULL};
 	const struct app_keys *keys = file->app;
 
 	/* One in force cannot change, and its commands may have gone. */
@@ -575,6 +590,7 @@ static void check_app(struct appfile *file, const struct appfile *in_force,
 		if (!*keys->name)
 			refuse_app(file, "name",
 			    "is empty: leave it out, or name the app");
+		check_admin(file);
 		check_registrar(file, thorough && !in_force);
 		log_check_app(file);
 	}

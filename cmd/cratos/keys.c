@@ -125,6 +125,13 @@ const struct config_field app_fields[] =
 	    .fallback = "5",
 	    .help = "how many of the files before it are kept, as PATH.1 and "
 		    "on"},
+	{.key = "admin",
+	    .type = CONFIG_STRING,
+	    .offset = offsetof(struct app_keys, admin),
+	    .others = "metrics health_address status_address inet_http_server",
+	    .help = "address for health and metrics over HTTP: host:port or "
+		    "unix:/path",
+	    .example = "127.0.0.1:9901"},
 	{.key = "orphans",
 	    .type = CONFIG_ENUM,
 	    .offset = offsetof(struct app_keys, orphans),

@@ -19,6 +19,7 @@ struct app_keys {
 	int strays; /* enum strays */
 	const char *log;
 	int64_t log_size, log_keep;
+	const char *admin; /* NULL: none */
 	int orphans; /* enum orphans */
 };
 

@@ -372,6 +372,9 @@ static void describe(struct line *text, struct printer *printer,
 	case APP_EVENT_SERVER_BEATS:
 		line_add(text, "has its heartbeat again");
 		break;
+	case APP_EVENT_ADMIN:
+		line_add(text, "health and metrics: %s", event->endpoint);
+		break;
 	case APP_EVENT_SERVER_ADDED:
 		line_add(text, "added");
 		break;

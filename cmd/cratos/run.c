@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <cratos/admin.h>
+
 #include "cmd/cratos/forward.h"
 #include "cmd/cratos/main.h"
 #include "cmd/cratos/output.h"
@@ -14,6 +16,7 @@
 
 struct run {
 	struct app *app;
+	struct admin *admin; /* NULL: none */
 	struct reloader files;
 	struct printer printer;
 	struct commands commands;
@@ -165,7 +168,7 @@ static int run_file(struct run *run)
 	const struct appfile *file = &run->files.file;
 	const struct app_keys *keys = file->app;
 	const struct registrar registrar = commands_registrar(&run->commands);
-	const struct app_options options = {.name = keys->name,
+	struct app_options options = {.name = keys->name,
 	    .version = keys->version,
 	    .registrar = &registrar,
 	    .registrar_policy = (enum registrar_policy)keys->register_policy,
@@ -190,15 +193,22 @@ static int run_file(struct run *run)
 	    .event_arg = run};
 	int status;
 
+	if (keys->admin) {
+		run->admin =
+		    admin_new(&(struct admin_options){.listen = keys->admin});
+		options.admin = run->admin;
+	}
 	run->printer.reloads = options.reload_signal != 0;
 	run->had_terminal = has_terminal();
-	run->app = app_new(&options);
+	run->app = !keys->admin || run->admin ? app_new(&options) : NULL;
 	if (!run->app) {
+		admin_free(&run->admin);
 		print_problem(&run->printer, "out of memory");
 		return APP_EXIT_FAILED;
 	}
 	status = run_app(run);
 	app_free(&run->app);
+	admin_free(&run->admin);
 	return status;
 }
 

@@ -39,7 +39,7 @@ def connect(address):
     while True:
         try:
             return connect_once(address)
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionRefusedError, FileNotFoundError, BlockingIOError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
@@ -70,11 +70,12 @@ def talk(address, text, until=""):
     sys.stdout.write(answer.decode())
 
 
-def get(address, path):
-    """get HOST:PORT PATH: prints the status and the body of a web page."""
-    connect(address).close()
-    client = http.client.HTTPConnection(address, timeout=PATIENCE_S)
-    client.request("GET", path)
+def get(address, path, accept="*/*"):
+    """get ADDRESS PATH [ACCEPT]: prints the status and the body of a web
+    page."""
+    client = http.client.HTTPConnection("localhost", timeout=PATIENCE_S)
+    client.sock = connect(address)
+    client.request("GET", path, headers={"Accept": accept})
     answer = client.getresponse()
     print(answer.status)
     sys.stdout.write(answer.read().decode(errors="replace"))
@@ -86,7 +87,7 @@ def refused(address):
     while time.monotonic() < deadline:
         try:
             connect_once(address).close()
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionRefusedError, FileNotFoundError, BlockingIOError):
             print("refused")
             return
         except ConnectionResetError:
@@ -403,9 +404,95 @@ def activate(file, names, *command):
     os.execvp(command[0], command)
 
 
+def answer(sock):
+    """The status line that comes, "cut off" if the connection ends before."""
+    data = b""
+    try:
+        while b"\n" not in data:
+            piece = sock.recv(4096)
+            if not piece:
+                return "cut off"
+            data += piece
+    except ConnectionError:
+        return "cut off"
+    return data.split(b"\n")[0].decode().strip()
+
+
+def sent(address, data, half=False):
+    """The answer to what may be no request."""
+    with connect(address) as sock:
+        sock.settimeout(PATIENCE_S)
+        try:
+            sock.sendall(data)
+            if half:
+                sock.shutdown(socket.SHUT_WR)
+        except ConnectionError:
+            pass
+        return answer(sock)
+
+
+def drip(address):
+    """A byte a second, until it is cut off."""
+    begin = time.monotonic()
+    with connect(address) as sock:
+        sock.settimeout(1)
+        while time.monotonic() < begin + PATIENCE_S:
+            try:
+                sock.sendall(b"G")
+                if not sock.recv(4096):
+                    break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+        else:
+            return "never cut off"
+    took = time.monotonic() - begin
+    return "cut off" if took > 5 else f"cut off after {took:.1f} s"
+
+
+def never_reads(address, path):
+    """Asks for much, reads nothing; whether the other side gives up."""
+    with connect(address) as sock:
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        poll = select.poll()
+        poll.register(sock, 0)
+        found = poll.poll(PATIENCE_S * 1000)
+        return "cut off" if found else "never cut off"
+
+
+def hostile(address, much):
+    """hostile ADDRESS PATH: what becomes of bad clients of an HTTP server, a
+    line each; PATH is of a page that fills the buffers of a socket."""
+    line = b"POST /readyz HTTP/1.1\r\nHost: a\r\n"
+    big = b"x" * (1 << 20)
+    print("garbage:", sent(address, b"\x00\xff\x01 \r\n\r\n" * 100))
+    print("a long path:", sent(
+        address, b"GET /" + b"x" * 65536 + b" HTTP/1.1\r\nHost: a\r\n\r\n"))
+    print("a large body:", sent(
+        address, line + b"Content-Length: 99999999\r\n\r\n"))
+    print("a large body in chunks:", sent(
+        address, line + b"Transfer-Encoding: chunked\r\n\r\n100000\r\n" + big +
+        b"\r\n0\r\n\r\n"))
+    print("half closed:", sent(
+        address, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", half=True))
+    idle = [connect(address) for _ in range(500)]
+    print("beside 500 idle ones:", sent(
+        address, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"))
+    print("a byte a second:", drip(address))
+    print("who never reads:", never_reads(address, much))
+    poll = select.poll()
+    for sock in idle:
+        poll.register(sock, select.POLLIN)
+    ended = sum(1 for _ in poll.poll(PATIENCE_S * 1000))
+    print("idle:", "all cut off" if ended == 500 else f"{ended} cut off")
+    print("after all of it:", sent(
+        address, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"))
+
+
 COMMANDS = {function.__name__: function for function in
             (ports, talk, get, refused, hold, stale, on_terminal, hang_up, stall,
-             events, printed, load, kills, manager, activate)}
+             events, printed, load, kills, manager, activate, hostile)}
 
 if __name__ == "__main__":
     try:

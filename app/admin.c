@@ -1,0 +1,263 @@
+/*
+ * Pages over HTTP about an app.
+ *
+ * All that they say is from app_status, a copy made at one moment; so they are
+ * answered as well while the app's loop, or a server, hangs.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cratos/admin.h>
+
+#include "app/front.h"
+#include "app/metrics.h"
+#include "errgroup/clock.h"
+#include "server/http.h"
+#include "server/listener.h"
+
+static const char plain[] = "text/plain; charset=utf-8";
+
+struct admin {
+	const struct front *front; /* first */
+	char *listen;
+	struct app *app;
+	pthread_mutex_t lock;
+	struct http *http; /* guarded by lock, but for the run */
+};
+
+/* ---- pages ---- */
+
+static void reply(struct http_request *request, int status, const char *text)
+{
+	http_reply(request, status, plain, text, strlen(text));
+}
+
+static bool is_fine(const struct server_status *server)
+{
+	return server->state == SERVER_READY || server->state == SERVER_UP ||
+	       (server->state == SERVER_LOST && server->optional);
+}
+
+static void write_server(FILE *out, const struct server_status *server,
+    bool fine)
+{
+	int64_t ms = clock_ms() - server->since_ms;
+
+	fprintf(out, "[%c]%s %s for %lld.%03d s", fine ? '+' : '-',
+	    server->name, server_state_name(server->state),
+	    (long long)(ms / 1000), (int)(ms % 1000));
+	if (*server->waits)
+		fprintf(out, "%s%s",
+		    server->state == SERVER_WAITING ? ", for " : ": ",
+		    server->waits);
+	else if (!fine && server->error.code)
+		fprintf(out, ": %s", server->error.text);
+	if (server->silent)
+		fprintf(out, ", its heartbeat is missed");
+	fputc('\n', out);
+}
+
+/* A page that is written piece by piece; NULL without memory. */
+struct page {
+	FILE *out;
+	char *text;
+	size_t size;
+};
+
+static bool page_begin(struct page *page)
+{
+	page->out = open_memstream(&page->text, &page->size);
+	return page->out;
+}
+
+static void page_reply(struct page *page, struct http_request *request,
+    int status, const char *type)
+{
+	bool whole = !ferror(page->out) & !fclose(page->out);
+
+	if (whole)
+		http_reply(request, status, type, page->text, page->size);
+	else
+		reply(request, 500, "out of memory\n");
+	free(page->text);
+}
+
+static void serve_ready(struct http_request *request,
+    const struct app_status *status)
+{
+	struct page page;
+
+	if (!http_argument(request, "verbose")) {
+		reply(request, status->ready ? 200 : 503,
+		    status->ready ? "ready\n" : "not ready\n");
+		return;
+	}
+	if (!page_begin(&page)) {
+		reply(request, 500, "out of memory\n");
+		return;
+	}
+	for (size_t i = 0; i < status->server_count; i++)
+		write_server(page.out, &status->servers[i],
+		    is_fine(&status->servers[i]));
+	fprintf(page.out, "%s: %s\n", status->ready ? "ready" : "not ready",
+	    app_state_name(status->state));
+	page_reply(&page, request, status->ready ? 200 : 503, plain);
+}
+
+static void serve_live(struct http_request *request,
+    const struct app_status *status)
+{
+	for (size_t i = 0; i < status->server_count; i++)
+		if (status->servers[i].silent) {
+			char text[128];
+
+			snprintf(text, sizeof(text),
+			    "the heartbeat of %s is missed\n",
+			    status->servers[i].name);
+			reply(request, 503, text);
+			return;
+		}
+	reply(request, 200, "alive\n");
+}
+
+static void serve_metrics(struct http_request *request,
+    const struct admin *admin, const struct app_status *status)
+{
+	const char *accept = http_header(request, "Accept");
+	bool open = accept && strstr(accept, "application/openmetrics-text");
+	struct page page;
+
+	if (!page_begin(&page)) {
+		reply(request, 500, "out of memory\n");
+		return;
+	}
+	metrics_write(page.out, admin->app, status, open);
+	page_reply(&page, request, 200,
+	    open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+		 : "text/plain; version=0.0.4; charset=utf-8");
+}
+
+static void serve(struct http_request *request, void *arg)
+{
+	const struct admin *admin = arg;
+	const char *path = http_path(request), *method = http_method(request);
+	struct app_status *status;
+
+	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+		reply(request, 405, "only GET and HEAD\n");
+		return;
+	}
+	status = app_status(admin->app);
+	if (!status)
+		reply(request, 500, "out of memory\n");
+	else if (!strcmp(path, "/livez"))
+		serve_live(request, status);
+	else if (!strcmp(path, "/readyz") || !strcmp(path, "/healthz"))
+		serve_ready(request, status);
+	else if (!strcmp(path, "/metrics"))
+		serve_metrics(request, admin, status);
+	else if (!strcmp(path, "/"))
+		reply(request, 200, "/livez\n/readyz\n/healthz\n/metrics\n");
+	else
+		reply(request, 404,
+		    "no such page; there are /livez, /readyz, /healthz and "
+		    "/metrics\n");
+	app_status_free(&status);
+}
+
+/* ---- from begin to end ---- */
+
+static int begin(struct admin *admin, struct app *app, char *url, size_t size)
+{
+	struct http *http;
+	int ret = http_open(&http, admin->listen, serve, admin);
+
+	if (ret)
+		return ret;
+	admin->app = app;
+	ret = http_start(http);
+	if (ret) {
+		http_close(&http);
+		return ret;
+	}
+	pthread_mutex_lock(&admin->lock);
+	admin->http = http;
+	pthread_mutex_unlock(&admin->lock);
+	return admin_endpoint(admin, url, size);
+}
+
+static void end(struct admin *admin)
+{
+	struct http *http;
+
+	pthread_mutex_lock(&admin->lock);
+	http = admin->http;
+	admin->http = NULL;
+	pthread_mutex_unlock(&admin->lock);
+	http_close(&http);
+}
+
+static const struct front front = {begin, end};
+
+struct admin *admin_new(const struct admin_options *options)
+{
+	struct admin *admin;
+	int ret;
+
+	if (!options->listen) {
+		error_set(-EINVAL, "no address to listen on");
+		errno = EINVAL;
+		return NULL;
+	}
+	ret = listener_check(options->listen);
+	if (ret) {
+		errno = -ret;
+		return NULL;
+	}
+	admin = calloc(1, sizeof(*admin));
+	if (!admin)
+		return NULL;
+	admin->front = &front;
+	pthread_mutex_init(&admin->lock, NULL);
+	admin->listen = strdup(options->listen);
+	if (!admin->listen) {
+		admin_free(&admin);
+		errno = ENOMEM;
+	}
+	return admin;
+}
+
+void admin_free(struct admin **admin)
+{
+	struct admin *old = *admin;
+
+	if (!old)
+		return;
+	*admin = NULL;
+	assert(!old->http);
+	pthread_mutex_destroy(&old->lock);
+	free(old->listen);
+	free(old);
+}
+
+/* What is bound is "tcp://..." to the listener. */
+int admin_endpoint(struct admin *admin, char *url, size_t size)
+{
+	static const char tcp[] = "tcp://";
+	const char *bound;
+	size_t length;
+
+	pthread_mutex_lock(&admin->lock);
+	bound = admin->http ? http_url(admin->http) : admin->listen;
+	if (!strncmp(bound, tcp, strlen(tcp)))
+		length = (size_t)snprintf(url, size, "http://%s",
+		    bound + strlen(tcp));
+	else
+		length = (size_t)snprintf(url, size, "%s", bound);
+	pthread_mutex_unlock(&admin->lock);
+	return length < size ? 0 : -ENAMETOOLONG;
+}

@@ -1,0 +1,60 @@
+/*
+ * Pages over HTTP about an app, for who looks after it: a container platform, a
+ * monitoring system, a person with curl.
+ *
+ *	/livez		200 as long as the process answers and all servers keep
+ *			their heartbeat (server.heartbeat_ms), else 503
+ *	/readyz		200 while app_ready, else 503: while it starts, is told to
+ *			stop, drains; ?verbose: a line a server
+ *	/healthz	the same as /readyz
+ *	/metrics	for Prometheus, or as OpenMetrics for who accepts that
+ *
+ * They are served by GNU libmicrohttpd, which is loaded when the app runs: a
+ * program that uses nothing of this neither needs nor loads it. A connection is
+ * for one request, and for 10 s.
+ */
+#ifndef CRATOS_ADMIN_H
+#define CRATOS_ADMIN_H
+
+#include <cratos/app.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct admin_options { /* zero is the default everywhere */
+	/*
+	 * "host:port", "unix:/path" and so on, as tcp_options.listen. Whoever can
+	 * connect can read: mind which address it is.
+	 */
+	const char *listen;
+};
+
+struct admin;
+
+/*
+ * Pages after options, which are copied, for app_options.admin. Nothing is bound
+ * yet: app_run does that before all else, and fails if it cannot be. NULL with
+ * errno ENOMEM, EINVAL for an address that is none, ENAMETOOLONG; error_of() has
+ * the words. Does not block; from any thread.
+ */
+struct admin *admin_new(const struct admin_options *options);
+
+/*
+ * Frees *admin and sets it to NULL. Accepts the address of NULL. Not before
+ * app_run has returned.
+ */
+void admin_free(struct admin **admin);
+
+/*
+ * Where it listens, "http://127.0.0.1:40123" or "unix:/path", in url; the address
+ * that was really bound while app_run runs, else that of the options. 0, or
+ * -ENAMETOOLONG. From any thread.
+ */
+int admin_endpoint(struct admin *admin, char *url, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

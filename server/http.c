@@ -1,0 +1,526 @@
+/*
+ * An HTTP server on GNU libmicrohttpd.
+ *
+ * Design notes. Why this library: it is GNU's, kept up, made to be embedded, and
+ * says of each connection when it begins and ends, so that a limit to their
+ * number and their time can be kept here; libevent's evhttp (2.1) tells neither,
+ * and its time-out begins anew with each byte. It brings TLS, which is not used,
+ * and so some 2.6 MB of libraries; they are loaded by who serves HTTP only.
+ *
+ * One thread has the listening socket, the library's descriptor and a wake-up in
+ * one poll(2), accepts, and lets the library run, which has no thread of its own.
+ * So nothing here is locked; the handler is called on that thread, too.
+ *
+ * To cut off a connection its socket is shut down, and the library finds that
+ * out as if the peer had gone: it alone closes what it was given.
+ */
+#include <assert.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cratos/error.h>
+
+#include "errgroup/clock.h"
+#include "server/http.h"
+#include "server/listener.h"
+
+enum {
+	ACCEPTS = 16, /* at a time */
+	FULL_PAUSE_MS = 100, /* no descriptor, and nobody to cut off */
+	FIRST_BODY = 256
+};
+
+/* ---- the library ---- */
+
+#define LIBRARY "libmicrohttpd.so.12"
+#define SYMBOLS(X)                         \
+	X(MHD_start_daemon)                \
+	X(MHD_stop_daemon)                 \
+	X(MHD_run)                         \
+	X(MHD_get_timeout)                 \
+	X(MHD_get_daemon_info)             \
+	X(MHD_add_connection)              \
+	X(MHD_get_connection_info)         \
+	X(MHD_lookup_connection_value)     \
+	X(MHD_lookup_connection_value_n)   \
+	X(MHD_create_response_from_buffer) \
+	X(MHD_add_response_header)         \
+	X(MHD_queue_response)              \
+	X(MHD_destroy_response)
+
+#define MEMBER(name) __typeof__(name) *name;
+static struct {
+	pthread_once_t once;
+	bool loaded;
+	char why[128];
+	SYMBOLS(MEMBER)
+} lib = {.once = PTHREAD_ONCE_INIT};
+
+static bool find(void *handle, const char *name, void *place)
+{
+	void *symbol = dlsym(handle, name);
+
+	memcpy(place, &symbol, sizeof(symbol));
+	return symbol;
+}
+
+/* It stays loaded: what it has made must find its code. */
+static void load(void)
+{
+	void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	const char *why = handle ? NULL : dlerror();
+
+	lib.loaded = handle;
+#define FIND(name) lib.loaded = lib.loaded && find(handle, #name, &lib.name);
+	SYMBOLS(FIND)
+	if (!lib.loaded && !why)
+		why = dlerror();
+	snprintf(lib.why, sizeof(lib.why), "%s", why ? why : LIBRARY);
+}
+
+static int need_library(void)
+{
+	pthread_once(&lib.once, load);
+	if (lib.loaded)
+		return 0;
+	return error_set(-ENOPKG,
+	    "HTTP needs GNU libmicrohttpd (Debian: libmicrohttpd12): %s",
+	    lib.why);
+}
+
+/* ---- a server ---- */
+
+struct http_request {
+	struct MHD_Connection *connection;
+	const char *method, *path;
+	char *body;
+	size_t body_size, body_room;
+	bool begun, replied, too_large;
+};
+
+/* A place is free if there is no descriptor in it. */
+struct connection {
+	int fd; /* the library's; less than 0: none */
+	int64_t until_ms;
+	bool cut;
+	struct http_request request;
+};
+
+struct http {
+	struct listener listener;
+	http_handler_fn *handler;
+	void *arg;
+	struct MHD_Daemon *daemon;
+	int library_fd, wake;
+	pthread_t thread;
+	bool started;
+	atomic_bool closing;
+	int64_t paused_ms; /* nobody is accepted until then */
+	struct connection connections[HTTP_CONNECTIONS];
+};
+
+static struct connection *find_connection(struct http *http, int fd)
+{
+	for (size_t i = 0; i < HTTP_CONNECTIONS; i++)
+		if (http->connections[i].fd == fd)
+			return &http->connections[i];
+	return NULL;
+}
+
+/* ---- requests ---- */
+
+const char *http_method(const struct http_request *request)
+{
+	return request->method;
+}
+
+const char *http_path(const struct http_request *request)
+{
+	return request->path;
+}
+
+const char *http_argument(const struct http_request *request, const char *name)
+{
+	const char *value = NULL;
+
+	if (lib.MHD_lookup_connection_value_n(request->connection,
+		MHD_GET_ARGUMENT_KIND, name, strlen(name), &value,
+		NULL) != MHD_YES)
+		return NULL;
+	return value ? value : "";
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+	return lib.MHD_lookup_connection_value(request->connection,
+	    MHD_HEADER_KIND, name);
+}
+
+static enum MHD_Result queue(struct http_request *request, int status,
+    const char *type, const char *text, size_t size)
+{
+	struct MHD_Response *response =
+	    lib.MHD_create_response_from_buffer(size, (void *)text,
+		MHD_RESPMEM_MUST_COPY);
+	enum MHD_Result ret;
+
+	if (!response)
+		return MHD_NO;
+	lib.MHD_add_response_header(response, "Content-Type", type);
+	lib.MHD_add_response_header(response, "Cache-Control", "no-store");
+	lib.MHD_add_response_header(response, "Connection", "close");
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		lib.MHD_add_response_header(response, "Allow", "GET, HEAD");
+	ret = lib.MHD_queue_response(request->connection, (unsigned)status,
+	    response);
+	lib.MHD_destroy_response(response);
+	return ret;
+}
+
+void http_reply(struct http_request *request, int status, const char *type,
+    const char *text, size_t size)
+{
+	assert(!request->replied);
+	request->replied = queue(request, status, type, text, size) == MHD_YES;
+}
+
+static enum MHD_Result refuse(struct http_request *request, int status,
+    const char *text)
+{
+	return queue(request, status, "text/plain; charset=utf-8", text,
+	    strlen(text));
+}
+
+/* False without memory, or if it is too large. */
+static bool take_body(struct http_request *request, const char *data,
+    size_t size)
+{
+	size_t room = request->body_room ? request->body_room : FIRST_BODY;
+	char *body;
+
+	if (size > HTTP_BODY_MAX - request->body_size)
+		return false;
+	while (room < request->body_size + size)
+		room *= 2;
+	if (room > request->body_room) {
+		body = realloc(request->body, room);
+		if (!body)
+			return false;
+		request->body = body;
+		request->body_room = room;
+	}
+	memcpy(request->body + request->body_size, data, size);
+	request->body_size += size;
+	return true;
+}
+
+static bool announces_too_much(const struct http_request *request)
+{
+	const char *text = http_header(request, "Content-Length");
+
+	return text && strtoull(text, NULL, 10) > HTTP_BODY_MAX;
+}
+
+/*
+ * The library calls this when it has the headers, with each piece of the body, and
+ * when it has all of it.
+ */
+static enum MHD_Result handle(void *arg, struct MHD_Connection *connection,
+    const char *url, const char *method, const char *version, const char *data,
+    size_t *size, void **of_request)
+{
+	struct http *http = arg;
+	struct connection *ours = *of_request;
+	struct http_request *request;
+
+	(void)version;
+	if (!ours) {
+		ours = find_connection(http,
+		    lib.MHD_get_connection_info(connection,
+			   MHD_CONNECTION_INFO_CONNECTION_FD)
+			->connect_fd);
+		if (!ours)
+			return MHD_NO;
+		*of_request = ours;
+	}
+	request = &ours->request;
+	request->connection = connection;
+	request->method = method;
+	request->path = url;
+	if (!request->begun) {
+		request->begun = true;
+		return announces_too_much(request)
+			   ? refuse(request, MHD_HTTP_CONTENT_TOO_LARGE,
+				 "the body is too large\n")
+			   : MHD_YES;
+	}
+	if (*size) {
+		if (!request->too_large)
+			request->too_large = !take_body(request, data, *size);
+		*size = 0;
+		return MHD_YES;
+	}
+	if (request->too_large)
+		return refuse(request, MHD_HTTP_CONTENT_TOO_LARGE,
+		    "the body is too large\n");
+	http->handler(request, http->arg);
+	return request->replied ? MHD_YES : MHD_NO;
+}
+
+/* ---- connections ---- */
+
+static void forget(struct connection *connection)
+{
+	free(connection->request.body);
+	*connection = (struct connection){.fd = -1};
+}
+
+static void notify(void *arg, struct MHD_Connection *connection,
+    void **socket_context, enum MHD_ConnectionNotificationCode what)
+{
+	struct http *http = arg;
+	struct connection *ours;
+
+	(void)socket_context;
+	if (what != MHD_CONNECTION_NOTIFY_CLOSED)
+		return;
+	ours = find_connection(http, lib.MHD_get_connection_info(connection,
+					    MHD_CONNECTION_INFO_CONNECTION_FD)
+					 ->connect_fd);
+	if (ours)
+		forget(ours);
+}
+
+static void cut(struct connection *connection)
+{
+	connection->cut = true;
+	shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* The oldest that is not on its way out; NULL: there is none. */
+static struct connection *oldest(struct http *http)
+{
+	struct connection *found = NULL;
+
+	for (size_t i = 0; i < HTTP_CONNECTIONS; i++) {
+		struct connection *connection = &http->connections[i];
+
+		if (connection->fd < 0 || connection->cut)
+			continue;
+		if (!found || connection->until_ms < found->until_ms)
+			found = connection;
+	}
+	return found;
+}
+
+static struct connection *free_place(struct http *http)
+{
+	struct connection *victim;
+
+	if (!find_connection(http, -1)) {
+		victim = oldest(http);
+		if (victim)
+			cut(victim);
+		lib.MHD_run(http->daemon);
+	}
+	return find_connection(http, -1);
+}
+
+/* False if nobody more can be accepted now. */
+static bool accept_one(struct http *http)
+{
+	struct connection *place = free_place(http), *victim;
+	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+	socklen_t size = sizeof(address);
+	int fd;
+
+	if (!place)
+		return false;
+	fd = accept4(http->listener.fd, (struct sockaddr *)&address, &size,
+	    SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		victim =
+		    errno == EMFILE || errno == ENFILE ? oldest(http) : NULL;
+		if (victim)
+			cut(victim);
+		if (errno != EAGAIN && errno != ECONNABORTED)
+			http->paused_ms = clock_deadline_ms(FULL_PAUSE_MS);
+		return false;
+	}
+	*place = (struct connection){.fd = fd,
+	    .until_ms = clock_deadline_ms(HTTP_TIME_MS)};
+	/* It closes the socket if it cannot take it. */
+	if (lib.MHD_add_connection(http->daemon, fd,
+		(struct sockaddr *)&address, size) != MHD_YES)
+		forget(place);
+	return true;
+}
+
+/* Cuts off those whose time is over; when the next one's is. */
+static int64_t check_time(struct http *http, int64_t now_ms)
+{
+	int64_t next_ms = INT64_MAX;
+
+	for (size_t i = 0; i < HTTP_CONNECTIONS; i++) {
+		struct connection *connection = &http->connections[i];
+
+		if (connection->fd < 0 || connection->cut)
+			continue;
+		if (now_ms >= connection->until_ms)
+			cut(connection);
+		else if (connection->until_ms < next_ms)
+			next_ms = connection->until_ms;
+	}
+	return next_ms;
+}
+
+/* ---- the thread ---- */
+
+static int timeout_ms(struct http *http)
+{
+	int64_t now_ms = clock_ms(), next_ms = check_time(http, now_ms);
+	MHD_UNSIGNED_LONG_LONG wanted;
+
+	if (http->paused_ms && http->paused_ms < next_ms)
+		next_ms = http->paused_ms;
+	if (lib.MHD_get_timeout(http->daemon, &wanted) == MHD_YES &&
+	    (next_ms == INT64_MAX || wanted < (uint64_t)(next_ms - now_ms)))
+		return wanted < INT32_MAX ? (int)wanted : INT32_MAX;
+	if (next_ms == INT64_MAX)
+		return -1;
+	return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
+}
+
+static void *serve(void *arg)
+{
+	struct http *http = arg;
+
+	while (!http->closing) {
+		bool accepts = !http->paused_ms;
+		struct pollfd fds[] = {{.fd = http->wake, .events = POLLIN},
+		    {.fd = http->library_fd, .events = POLLIN},
+		    {.fd = accepts ? http->listener.fd : -1, .events = POLLIN}};
+
+		if (poll(fds, sizeof(fds) / sizeof(*fds), timeout_ms(http)) < 0)
+			continue;
+		if (http->paused_ms && clock_ms() >= http->paused_ms)
+			http->paused_ms = 0;
+		for (int i = 0; i < ACCEPTS && fds[2].revents; i++)
+			if (!accept_one(http))
+				break;
+		lib.MHD_run(http->daemon);
+	}
+	return NULL;
+}
+
+static void say_nothing(void *arg, const char *fmt, va_list ap)
+{
+	(void)arg;
+	(void)fmt;
+	(void)ap;
+}
+
+/* ---- from begin to end ---- */
+
+static int start_library(struct http *http)
+{
+	const union MHD_DaemonInfo *info;
+
+	http->daemon =
+	    lib.MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0,
+		NULL, NULL, handle, http, MHD_OPTION_EXTERNAL_LOGGER,
+		say_nothing, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)HTTP_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, notify, http,
+		MHD_OPTION_END);
+	if (!http->daemon)
+		return error_set(-ENOMEM, "HTTP: libmicrohttpd does not start");
+	info = lib.MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	http->library_fd = info->epoll_fd;
+	return 0;
+}
+
+int http_open(struct http **http, const char *address, http_handler_fn *handler,
+    void *arg)
+{
+	int ret = need_library();
+	struct http *new;
+
+	*http = NULL;
+	if (ret)
+		return ret;
+	new = calloc(1, sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	listener_init(&new->listener);
+	new->handler = handler;
+	new->arg = arg;
+	new->wake = -1;
+	for (size_t i = 0; i < HTTP_CONNECTIONS; i++)
+		new->connections[i].fd = -1;
+	ret = listener_open(&new->listener, address, SOMAXCONN);
+	if (!ret) {
+		new->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		ret = new->wake < 0 ? -errno : start_library(new);
+	}
+	if (ret)
+		http_close(&new);
+	*http = new;
+	return ret;
+}
+
+int http_start(struct http *http)
+{
+	sigset_t all, before;
+	int ret;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	ret = pthread_create(&http->thread, NULL, serve, http);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (ret)
+		return -ret;
+	http->started = true;
+	pthread_setname_np(http->thread, "cratos-http");
+	return 0;
+}
+
+const char *http_url(const struct http *http)
+{
+	return http->listener.url;
+}
+
+void http_close(struct http **http)
+{
+	struct http *old = *http;
+
+	if (!old)
+		return;
+	*http = NULL;
+	if (old->started) {
+		old->closing = true;
+		eventfd_write(old->wake, 1);
+		pthread_join(old->thread, NULL);
+	}
+	/* Nobody new, then who is there. */
+	listener_close(&old->listener);
+	if (old->daemon)
+		lib.MHD_stop_daemon(old->daemon);
+	if (old->wake >= 0)
+		close(old->wake);
+	for (size_t i = 0; i < HTTP_CONNECTIONS; i++)
+		free(old->connections[i].request.body);
+	free(old);
+}
