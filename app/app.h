@@ -127,6 +127,8 @@ enum app_event_type {
 	APP_EVENT_SERVER_BEATS, /* server: ... and has come again */
 	APP_EVENT_SERVER_LOST, /* server, error: failed for good, and the app
 				  goes on without it */
+	APP_EVENT_SERVER_ASKED, /* server, text: "start", "stop" or "restart",
+				   by app_server_start and the like */
 	APP_EVENT_SERVER_STOPPING, /* server: its stop is on its way */
 	APP_EVENT_SERVER_STOPPED, /* server, took_ms: stop and start are over,
 				     or were not called after all */
@@ -391,6 +393,25 @@ void app_reload_config(struct app_reload *reload, void *config,
     void (*release)(void *config));
 
 /*
+ * For an operator: what one server is to do. They return 0 at once, -ENOENT if no
+ * server has the name, or -ESHUTDOWN if the app does not run or is stopping. From
+ * any thread. Of several that come at a time the last counts; one that comes
+ * while the app is reloaded waits for that.
+ *
+ * One that is told to stop is stopped as by its policies, after what needs it,
+ * and stays stopped: the app goes on without it, as without an optional one that
+ * has failed for good, and it is not restarted. What needs it waits until it is
+ * told to start. start is nothing to one that runs; one that waits for its
+ * restart does not wait any longer, and one that has failed for good starts
+ * anew. restart stops and starts it, with those that its restart.scope says, or
+ * just starts it. A server whose section, or whose struct, changes in a reload
+ * starts with that.
+ */
+int app_server_start(struct app *app, const char *name);
+int app_server_stop(struct app *app, const char *name);
+int app_server_restart(struct app *app, const char *name);
+
+/*
  * Asks for a report, and returns 0 at once. From any thread. One that was asked
  * for before app_run comes when that has begun; after its end none comes. It
  * comes as events of type APP_EVENT_REPORT: for each server its state,
@@ -450,7 +471,7 @@ enum server_state {
 	SERVER_FAILING, /* its start has ended; stop is to come */
 	SERVER_STOPPING,
 	SERVER_RESTARTING, /* the delay before its next start passes */
-	SERVER_STOPPED,
+	SERVER_STOPPED, /* also by app_server_stop */
 	SERVER_LOST /* failed for good, and the app went on */
 };
 

@@ -108,7 +108,16 @@ enum mail {
 	MAIL_FAILED = 1 << 4, /* and goes on; see UNIT_ERROR_START */
 	MAIL_RETURNED = 1 << 5, /* start has; see start_code */
 	MAIL_HALTED = 1 << 6, /* stop has */
-	MAIL_BEAT = 1 << 7 /* it was silent, and is no more */
+	MAIL_BEAT = 1 << 7, /* it was silent, and is no more */
+	MAIL_ORDER = 1 << 8 /* see order */
+};
+
+/* What an operator wants of it. */
+enum unit_order {
+	UNIT_NO_ORDER,
+	UNIT_ORDER_START,
+	UNIT_ORDER_STOP,
+	UNIT_ORDER_RESTART
 };
 
 struct link {
@@ -170,6 +179,7 @@ struct unit {
 	 * or nothing of it if the app stops. leaving is written under app->lock.
 	 */
 	bool leaving, again, losing, removed;
+	bool going_off; /* instead: to stay stopped until it is told to start */
 	bool given_up; /* lost, though it has not come back from its stop */
 	bool stays; /* of a reload's thread: it is in the new set, too */
 	bool joined; /* by a reload: its endpoint is asked for when it starts */
@@ -196,6 +206,7 @@ struct unit {
 	/* 0: none; the words are in errors, once there is a first one */
 	int error_codes[UNIT_ERRORS];
 	struct error *errors;
+	enum unit_order order; /* that is yet to be taken */
 	unsigned mail;
 	STAILQ_ENTRY(unit) mail_link;
 	int watch_count;
@@ -321,6 +332,7 @@ struct app {
 	bool ran, running, stop_wanted, stopping, registered;
 	struct error register_error; /* of a try that is not the last */
 	bool reload_wanted, report_wanted;
+	bool orders_wait; /* until they can be taken */
 	bool ready, ready_over;
 	int ready_fds[2]; /* a pipe, with a byte in it while ready */
 	int exit_status;
@@ -372,6 +384,7 @@ void report_event(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t took_ms, const struct error *err);
 void report_delay(struct app *app, enum app_event_type type,
     const struct unit *unit, int64_t delay_ms, const struct error *err);
+void report_order(struct app *app, const struct unit *unit, const char *order);
 void report_endpoint(struct app *app, enum app_event_type type,
     const char *endpoint);
 void report_signal(struct app *app, enum app_event_type type, int signal,
@@ -435,6 +448,12 @@ void unit_leave(struct unit *unit);
 void unit_stop(struct unit *unit);
 /* The app stops: no restart any more, and no more time than the app has. */
 void unit_end(struct unit *unit);
+/* It is to be stopped when it is its turn, and to stay so. */
+void unit_switch_off(struct unit *unit);
+/* One that is down, or on its way there, starts again without a delay. */
+void unit_start_now(struct unit *unit);
+/* If there is one, and the app takes them now. */
+void unit_take_order(struct unit *unit);
 /* What is kept as UNIT_ERROR_LOSS says why. */
 void unit_lose(struct unit *unit);
 /* The same of one that does not come back: the app goes on without it now. */
@@ -500,6 +519,8 @@ bool policy_restarts(const struct unit *unit, bool failed);
 void policy_fail(struct unit *unit, const struct error *err);
 /* It does not come back from a stop after which it was to start again. */
 void policy_stuck(struct unit *unit, const struct error *err);
+/* What an operator wants. */
+void policy_order(struct unit *unit, enum unit_order order);
 /* Something that it needs has failed for good. */
 void policy_bereft(struct unit *unit);
 /* The delay before a try, the first being 0. */
@@ -591,6 +612,8 @@ void run_request_stop(struct app *app);
 int run_reserve_thread(struct app *app);
 /* Servers may start. */
 bool run_may_start(const struct app *app);
+/* The same, and their set does not change just now. */
+bool run_takes_orders(const struct app *app);
 /* A context with that deadline, INT64_MAX being none; NULL: out of memory. */
 struct context *run_deadline(struct context *parent, int64_t deadline_ms);
 /* From any thread: makes the loop look at its mail. With the lock held. */

@@ -20,7 +20,8 @@ static const struct {
     [UNIT_NEW] = {"new", true, false, SERVER_WAITING,
 	{[UNIT_LAUNCH] = UNIT_LAUNCHED,
 	    [UNIT_STOP] = UNIT_STOPPED,
-	    [UNIT_LOSE] = UNIT_LOST}},
+	    [UNIT_LOSE] = UNIT_LOST,
+	    [UNIT_SWITCH_OFF] = UNIT_OFF}},
     [UNIT_LAUNCHED] = {"launched", false, false, SERVER_STARTING,
 	{[UNIT_REFUSE] = UNIT_HALTING,
 	    [UNIT_BEGIN] = UNIT_STARTING,
@@ -48,13 +49,20 @@ static const struct {
     [UNIT_HALTING] = {"halting", false, false, SERVER_STOPPING,
 	{[UNIT_HALT] = UNIT_STOPPED}},
     [UNIT_STOPPED] = {"stopped", true, false, SERVER_STOPPED,
-	{[UNIT_AGAIN] = UNIT_BACKOFF, [UNIT_LOSE] = UNIT_LOST}},
+	{[UNIT_AGAIN] = UNIT_BACKOFF,
+	    [UNIT_LOSE] = UNIT_LOST,
+	    [UNIT_SWITCH_OFF] = UNIT_OFF}},
     [UNIT_BACKOFF] = {"back-off", true, false, SERVER_RESTARTING,
 	{[UNIT_DUE] = NEW_AGAIN,
 	    [UNIT_STOP] = UNIT_STOPPED,
-	    [UNIT_LOSE] = UNIT_LOST}},
+	    [UNIT_LOSE] = UNIT_LOST,
+	    [UNIT_SWITCH_OFF] = UNIT_OFF}},
     [UNIT_LOST] = {"lost", true, false, SERVER_LOST,
-	{[UNIT_STOP] = UNIT_STOPPED}},
+	{[UNIT_STOP] = UNIT_STOPPED,
+	    [UNIT_AGAIN] = UNIT_BACKOFF,
+	    [UNIT_SWITCH_OFF] = UNIT_OFF}},
+    [UNIT_OFF] = {"off", true, false, SERVER_STOPPED,
+	{[UNIT_STOP] = UNIT_STOPPED, [UNIT_AGAIN] = UNIT_BACKOFF}},
 };
 
 static const char *const event_names[UNIT_EVENTS] = {
@@ -70,6 +78,7 @@ static const char *const event_names[UNIT_EVENTS] = {
     [UNIT_AGAIN] = "again",
     [UNIT_DUE] = "due",
     [UNIT_LOSE] = "lose",
+    [UNIT_SWITCH_OFF] = "switch off",
 };
 
 /*

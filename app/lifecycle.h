@@ -25,6 +25,7 @@ enum unit_state {
 	UNIT_STOPPED, /* nothing of it runs */
 	UNIT_BACKOFF, /* the same, and it is to start again after a delay */
 	UNIT_LOST, /* the same, it has failed for good, and the app went on */
+	UNIT_OFF, /* the same, it was told to stop, and the app went on */
 	UNIT_STATES
 };
 
@@ -41,6 +42,7 @@ enum unit_event {
 	UNIT_AGAIN, /* it is to start again */
 	UNIT_DUE, /* the delay has passed */
 	UNIT_LOSE, /* it has failed for good */
+	UNIT_SWITCH_OFF, /* it is to stay stopped until told otherwise */
 	UNIT_EVENTS
 };
 

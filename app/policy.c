@@ -108,9 +108,10 @@ static void leave_again(struct unit *unit, int64_t when_ms)
 	}
 }
 
-static void leave_with_dependents(struct unit *unit, int64_t when_ms)
+/* Those that need it, and those that need them. */
+static void dependents_leave(struct unit *first, int64_t when_ms)
 {
-	struct unit *next;
+	struct unit *unit = first, *next;
 
 	unit->app->wave++;
 	unit->wave = unit->app->wave;
@@ -126,7 +127,8 @@ static void leave_with_dependents(struct unit *unit, int64_t when_ms)
 			last = last->wave_next = link->unit;
 		}
 		next = unit->wave_next;
-		leave_again(unit, when_ms);
+		if (unit != first)
+			leave_again(unit, when_ms);
 	}
 }
 
@@ -136,7 +138,7 @@ static void leave_in_scope(struct unit *unit, int64_t when_ms)
 
 	leave_again(unit, when_ms);
 	if (unit->server.restart.scope == SERVER_RESTART_DEPENDENTS)
-		leave_with_dependents(unit, when_ms);
+		dependents_leave(unit, when_ms);
 	if (unit->server.restart.scope == SERVER_RESTART_ALL)
 		for (size_t i = 0; i < app->units.count; i++)
 			leave_again(app->units.all[i], when_ms);
@@ -247,14 +249,48 @@ void policy_fail(struct unit *unit, const struct error *err)
 
 void policy_stuck(struct unit *unit, const struct error *err)
 {
+	bool can_do_without = unit->server.optional || unit->going_off;
+
 	/* A reload that waits for it can neither end nor go back. */
-	if (unit->removed || !unit->server.optional) {
+	if (unit->removed || !can_do_without) {
 		report_error(unit->app, unit, NULL, err);
 		run_request_stop(unit->app);
 		return;
 	}
 	keep_error(unit, UNIT_ERROR_LOSS, err);
 	unit_give_up(unit);
+}
+
+static void start_anew(struct unit *unit)
+{
+	unit->attempt = unit->restart_count = 0;
+	unit_start_now(unit);
+}
+
+/* What needs it is stopped before it, and waits for it to start again. */
+static void switch_off(struct unit *unit)
+{
+	dependents_leave(unit, clock_ms());
+	unit_switch_off(unit);
+}
+
+void policy_order(struct unit *unit, enum unit_order order)
+{
+	static const char *const words[] = {[UNIT_ORDER_START] = "start",
+	    [UNIT_ORDER_STOP] = "stop",
+	    [UNIT_ORDER_RESTART] = "restart"};
+
+	report_order(unit->app, unit, words[order]);
+	if (unit->given_up)
+		return; /* it hangs */
+	if (order == UNIT_ORDER_STOP) {
+		switch_off(unit);
+	} else if (!runs(unit) || unit->leaving) {
+		start_anew(unit);
+	} else if (order == UNIT_ORDER_RESTART) {
+		unit->attempt = 0;
+		leave_in_scope(unit, clock_ms());
+	}
 }
 
 static struct unit *lost_need(const struct unit *unit)

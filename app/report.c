@@ -160,6 +160,14 @@ void report_endpoint(struct app *app, enum app_event_type type,
 	tell(app, &event);
 }
 
+void report_order(struct app *app, const struct unit *unit, const char *order)
+{
+	struct app_event event = event_of(APP_EVENT_SERVER_ASKED, unit, NULL);
+
+	event.text = order;
+	tell(app, &event);
+}
+
 void report_signal(struct app *app, enum app_event_type type, int signal,
     pid_t sender)
 {
@@ -212,6 +220,7 @@ const char *app_event_name(enum app_event_type type)
 	    [APP_EVENT_SERVER_BEATS] = "beats-again",
 	    [APP_EVENT_SERVER_RESTARTING] = "restarting",
 	    [APP_EVENT_SERVER_LOST] = "lost",
+	    [APP_EVENT_SERVER_ASKED] = "asked",
 	    [APP_EVENT_SERVER_STOPPING] = "stopping",
 	    [APP_EVENT_SERVER_STOPPED] = "stopped",
 	    [APP_EVENT_SERVER_ADDED] = "added",

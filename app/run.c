@@ -203,6 +203,24 @@ bool run_may_start(const struct app *app)
 	       app->state <= APP_STATE_COMMITTING;
 }
 
+bool run_takes_orders(const struct app *app)
+{
+	return run_may_start(app) && app->state != APP_STATE_RELOADING &&
+	       app->state != APP_STATE_COMMITTING;
+}
+
+static void take_orders(struct app *app)
+{
+	bool wait;
+
+	pthread_mutex_lock(&app->lock);
+	wait = app->orders_wait;
+	app->orders_wait = false;
+	pthread_mutex_unlock(&app->lock);
+	for (size_t i = 0; wait && i < app->units.count; i++)
+		unit_take_order(app->units.all[i]);
+}
+
 static void start_servers(struct app *app)
 {
 	for (size_t i = 0; i < app->units.count; i++)
@@ -361,6 +379,10 @@ static void enter(struct app *app, enum app_state state)
 	switch (state) {
 	case APP_STATE_STARTING:
 		start_servers(app);
+		take_orders(app);
+		break;
+	case APP_STATE_RUNNING:
+		take_orders(app);
 		break;
 	case APP_STATE_AFTER_START:
 		app->announced = true;

@@ -317,9 +317,15 @@ bool unit_is_lost(const struct unit *unit)
 	return unit->state == UNIT_LOST || unit->given_up || unit->losing;
 }
 
+/* The app goes on without it. */
+static bool is_gone(enum unit_state state)
+{
+	return state == UNIT_LOST || state == UNIT_OFF;
+}
+
 bool unit_is_settled(const struct unit *unit)
 {
-	return lifecycle_is_ready(unit->state) || unit->state == UNIT_LOST ||
+	return lifecycle_is_ready(unit->state) || is_gone(unit->state) ||
 	       unit->given_up;
 }
 
@@ -419,7 +425,7 @@ static void count(struct unit *unit, enum unit_state before)
 {
 	struct app *app = unit->app;
 	bool was_ready = lifecycle_is_ready(before);
-	bool was_settled = was_ready || before == UNIT_LOST || unit->given_up;
+	bool was_settled = was_ready || is_gone(before) || unit->given_up;
 	bool settled = unit_is_settled(unit);
 	bool was_down = lifecycle_is_down(before);
 	bool down = lifecycle_is_down(unit->state);
@@ -438,7 +444,9 @@ static void publish(struct unit *unit, enum unit_state before)
 {
 	/* What was lost remains so when all stops. */
 	enum server_state shown =
-	    before == UNIT_LOST ? SERVER_LOST : lifecycle_shown(unit->state);
+	    before == UNIT_LOST && unit->state == UNIT_STOPPED
+		? SERVER_LOST
+		: lifecycle_shown(unit->state);
 	bool settled = unit_is_settled(unit);
 	int64_t now_ms = clock_ms();
 
@@ -587,6 +595,8 @@ static void go_on(struct unit *unit)
 		return;
 	if (unit->losing)
 		apply(unit, UNIT_LOSE);
+	else if (unit->going_off)
+		apply(unit, UNIT_SWITCH_OFF);
 	else if (unit->again && !unit->removed)
 		apply(unit, UNIT_AGAIN);
 }
@@ -696,6 +706,9 @@ static void act(struct unit *unit, enum unit_state before)
 		break;
 	case UNIT_LOST:
 		be_lost(unit);
+		break;
+	case UNIT_OFF:
+		unit->going_off = unit->again = false;
 		break;
 	default:
 		break;
@@ -863,9 +876,31 @@ void unit_leave(struct unit *unit)
 	unit_queue(unit);
 }
 
+void unit_switch_off(struct unit *unit)
+{
+	unit->going_off = true;
+	unit->again = unit->losing = false;
+	if (lifecycle_is_down(unit->state))
+		apply(unit, UNIT_SWITCH_OFF);
+	else
+		unit_leave(unit);
+}
+
+void unit_start_now(struct unit *unit)
+{
+	unit->restart_ms = clock_ms();
+	if (unit->going_off)
+		unit->again = true;
+	unit->going_off = false;
+	if (unit->state == UNIT_BACKOFF)
+		loop_arm(&unit->app->loop, unit->restart_ms);
+	else
+		apply(unit, UNIT_AGAIN);
+}
+
 void unit_end(struct unit *unit)
 {
-	unit->again = unit->losing = false;
+	unit->again = unit->losing = unit->going_off = false;
 	unit_leave(unit);
 	if (unit_is_stopping(unit) && !unit->run.late &&
 	    unit->run.stop_deadline_ms > unit->app->stop_deadline_ms)
@@ -956,6 +991,58 @@ static void read_return(struct unit *unit)
 		unit_over(unit, 0);
 }
 
+void unit_take_order(struct unit *unit)
+{
+	enum unit_order order;
+
+	pthread_mutex_lock(&unit->app->lock);
+	order = unit->order;
+	if (run_takes_orders(unit->app))
+		unit->order = UNIT_NO_ORDER;
+	else
+		unit->app->orders_wait = true;
+	pthread_mutex_unlock(&unit->app->lock);
+	if (order && run_takes_orders(unit->app))
+		policy_order(unit, order);
+}
+
+/* The last one counts. */
+static int give_order(struct app *app, const char *name, enum unit_order order)
+{
+	struct unit *unit;
+	int ret = 0;
+
+	pthread_mutex_lock(&app->lock);
+	unit = units_find(&app->units, name);
+	if (!unit)
+		ret = -ENOENT;
+	else if (!app->running || app->stopping || app->stop_wanted)
+		ret = -ESHUTDOWN;
+	else
+		unit->order = order;
+	if (!ret)
+		post(unit, MAIL_ORDER);
+	pthread_mutex_unlock(&app->lock);
+	if (ret == -ENOENT)
+		return error_set(ret, "no server is called %.64s", name);
+	return ret ? error_set(ret, "the app does not run, or stops") : 0;
+}
+
+int app_server_start(struct app *app, const char *name)
+{
+	return give_order(app, name, UNIT_ORDER_START);
+}
+
+int app_server_stop(struct app *app, const char *name)
+{
+	return give_order(app, name, UNIT_ORDER_STOP);
+}
+
+int app_server_restart(struct app *app, const char *name)
+{
+	return give_order(app, name, UNIT_ORDER_RESTART);
+}
+
 static void beat_again(struct unit *unit)
 {
 	if (!unit->run.silent)
@@ -981,6 +1068,8 @@ void unit_read_mail(struct unit *unit, unsigned mail)
 		extend(unit);
 	if (mail & MAIL_BEAT)
 		beat_again(unit);
+	if (mail & MAIL_ORDER)
+		unit_take_order(unit);
 	if (mail & MAIL_FAILED)
 		be_failing(unit);
 	if (mail & MAIL_RETURNED)

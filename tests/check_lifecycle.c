@@ -181,13 +181,19 @@ START_TEST(a_stopped_server_starts_only_after_a_delay)
 		enum unit_state next =
 		    lifecycle_unit(UNIT_STOPPED, (enum unit_event)i);
 
-		ck_assert_int_eq(next, i == UNIT_AGAIN	? UNIT_BACKOFF
-				       : i == UNIT_LOSE ? UNIT_LOST
-							: UNIT_STOPPED);
+		ck_assert_int_eq(next, i == UNIT_AGAIN	      ? UNIT_BACKOFF
+				       : i == UNIT_LOSE	      ? UNIT_LOST
+				       : i == UNIT_SWITCH_OFF ? UNIT_OFF
+							      : UNIT_STOPPED);
 		next = lifecycle_unit(UNIT_BACKOFF, (enum unit_event)i);
 		ck_assert(i == UNIT_DUE ? next == UNIT_NEW : next != UNIT_NEW);
-		next = lifecycle_unit(UNIT_LOST, (enum unit_event)i);
-		ck_assert(next == UNIT_LOST || next == UNIT_STOPPED);
+		for (int gone = UNIT_LOST; gone <= UNIT_OFF; gone++) {
+			next = lifecycle_unit((enum unit_state)gone,
+			    (enum unit_event)i);
+			ck_assert(next == (enum unit_state)gone ||
+				  next == UNIT_STOPPED || next == UNIT_OFF ||
+				  (i == UNIT_AGAIN && next == UNIT_BACKOFF));
+		}
 	}
 }
 END_TEST

@@ -312,7 +312,7 @@ static void assert_no_address(const char *address, int code, const char *text)
 START_TEST(an_address_that_is_none_is_refused_with_one_clear_line)
 {
 	assert_no_address("8080", -EINVAL,
-	    "listen 8080: not host:port or unix:path");
+	    "listen 8080: not host:port, unix:path or fd:name");
 	assert_no_address("::1:80", -EINVAL,
 	    "listen ::1:80: IPv6 is written [address]:port");
 	assert_no_address("[::1]80", -EINVAL,

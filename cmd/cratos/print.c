@@ -369,6 +369,9 @@ static void describe(struct line *text, struct printer *printer,
 		    event->error ? "" : "exited with status 0; ",
 		    print_duration(event->delay_ms, delay));
 		break;
+	case APP_EVENT_SERVER_ASKED:
+		line_add(text, "asked to %s", event->text);
+		break;
 	case APP_EVENT_SERVER_BEATS:
 		line_add(text, "has its heartbeat again");
 		break;
