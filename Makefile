@@ -32,7 +32,7 @@ C_FILES = $(shell git ls-files -co --exclude-standard '*.[ch]')
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
 # With readers of files that the library has as well, but does not export.
-CRATOS_OBJ := $(call obj,$(CRATOS_SRC) config/source.c server/envfile.c)
+CRATOS_OBJ := $(call obj,$(CRATOS_SRC) config/source.c server/envfile.c app/json.c server/lazy.c)
 CHECKS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(CHECK_SRC))
 .SECONDARY: $(call obj,$(CHECK_SRC) $(TEST_LIB_SRC))
 INCLUDES := $(addprefix $(BUILD)/include/cratos/,$(notdir $(HEADERS)))
@@ -174,7 +174,7 @@ $(BENCH_GO): $(BENCH)/go/%: tests/bench/%.go
 # programs that the linters and the end-to-end tests need more are in
 # "make deps-ci", what the benchmark compares with in "make deps-bench". Nothing
 # is asked of apt when all is there; with make -j one waits for the other.
-DEPS := pkg-config libinih-dev libmicrohttpd-dev check python3
+DEPS := pkg-config libinih-dev libmicrohttpd-dev libjansson-dev check python3
 DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
 	mandoc nginx-light redis-server postgresql prometheus
 DEPS_BENCH := golang-go golang-golang-x-sync-dev

@@ -13,6 +13,7 @@
 
 #include <cratos/admin.h>
 
+#include "app/control.h"
 #include "app/front.h"
 #include "app/metrics.h"
 #include "errgroup/clock.h"
@@ -23,7 +24,8 @@ static const char plain[] = "text/plain; charset=utf-8";
 
 struct admin {
 	const struct front *front; /* first */
-	char *listen;
+	struct admin_options options; /* copied, but for the texts' const */
+	struct control *control;
 	struct app *app;
 	pthread_mutex_t lock;
 	struct http *http; /* guarded by lock, but for the run */
@@ -148,6 +150,7 @@ static void serve(struct http_request *request, void *arg)
 	struct app_status *status;
 
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+		http_add_header(request, "Allow", "GET, HEAD");
 		reply(request, 405, "only GET and HEAD\n");
 		return;
 	}
@@ -171,14 +174,13 @@ static void serve(struct http_request *request, void *arg)
 
 /* ---- from begin to end ---- */
 
-static int begin(struct admin *admin, struct app *app, char *url, size_t size)
+static int open_pages(struct admin *admin)
 {
 	struct http *http;
-	int ret = http_open(&http, admin->listen, serve, admin);
+	int ret = http_open(&http, admin->options.listen, 0, serve, admin);
 
 	if (ret)
 		return ret;
-	admin->app = app;
 	ret = http_start(http);
 	if (ret) {
 		http_close(&http);
@@ -187,7 +189,7 @@ static int begin(struct admin *admin, struct app *app, char *url, size_t size)
 	pthread_mutex_lock(&admin->lock);
 	admin->http = http;
 	pthread_mutex_unlock(&admin->lock);
-	return admin_endpoint(admin, url, size);
+	return 0;
 }
 
 static void end(struct admin *admin)
@@ -199,21 +201,49 @@ static void end(struct admin *admin)
 	admin->http = NULL;
 	pthread_mutex_unlock(&admin->lock);
 	http_close(&http);
+	control_close(&admin->control);
+}
+
+static int begin(struct admin *admin, struct app *app, char *url, size_t size)
+{
+	int ret = 0;
+
+	admin->app = app;
+	if (admin->options.control)
+		ret = control_open(&admin->control, &admin->options, app);
+	if (!ret && admin->options.listen)
+		ret = open_pages(admin);
+	if (ret)
+		end(admin);
+	return ret ? ret : admin_endpoint(admin, url, size);
 }
 
 static const struct front front = {begin, end};
 
+static int check(const struct admin_options *options)
+{
+	int ret = 0;
+
+	if (!options->listen && !options->control)
+		return error_set(-EINVAL, "no address to listen on");
+	if (options->listen)
+		ret = listener_check(options->listen);
+	if (!ret && options->control)
+		ret = control_check(options);
+	return ret;
+}
+
+static bool copy_text(const char **copy, const char *text)
+{
+	*copy = text ? strdup(text) : NULL;
+	return *copy || !text;
+}
+
 struct admin *admin_new(const struct admin_options *options)
 {
+	int ret = check(options);
 	struct admin *admin;
-	int ret;
 
-	if (!options->listen) {
-		error_set(-EINVAL, "no address to listen on");
-		errno = EINVAL;
-		return NULL;
-	}
-	ret = listener_check(options->listen);
 	if (ret) {
 		errno = -ret;
 		return NULL;
@@ -223,8 +253,12 @@ struct admin *admin_new(const struct admin_options *options)
 		return NULL;
 	admin->front = &front;
 	pthread_mutex_init(&admin->lock, NULL);
-	admin->listen = strdup(options->listen);
-	if (!admin->listen) {
+	admin->options.control_mode = options->control_mode;
+	if (!copy_text(&admin->options.listen, options->listen) ||
+	    !copy_text(&admin->options.control, options->control) ||
+	    !copy_text(&admin->options.control_group, options->control_group) ||
+	    !copy_text(&admin->options.control_writers,
+		options->control_writers)) {
 		admin_free(&admin);
 		errno = ENOMEM;
 	}
@@ -240,7 +274,10 @@ void admin_free(struct admin **admin)
 	*admin = NULL;
 	assert(!old->http);
 	pthread_mutex_destroy(&old->lock);
-	free(old->listen);
+	free((char *)old->options.listen);
+	free((char *)old->options.control);
+	free((char *)old->options.control_group);
+	free((char *)old->options.control_writers);
 	free(old);
 }
 
@@ -252,7 +289,9 @@ int admin_endpoint(struct admin *admin, char *url, size_t size)
 	size_t length;
 
 	pthread_mutex_lock(&admin->lock);
-	bound = admin->http ? http_url(admin->http) : admin->listen;
+	bound = admin->http		? http_url(admin->http)
+		: admin->options.listen ? admin->options.listen
+					: "";
 	if (!strncmp(bound, tcp, strlen(tcp)))
 		length = (size_t)snprintf(url, size, "http://%s",
 		    bound + strlen(tcp));

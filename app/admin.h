@@ -1,5 +1,5 @@
 /*
- * Pages over HTTP about an app, for who looks after it: a container platform, a
+ * What others see of an app, and may tell it: pages over HTTP, for who looks after it: a container platform, a
  * monitoring system, a person with curl.
  *
  *	/livez		200 as long as the process answers and all servers keep
@@ -9,8 +9,9 @@
  *	/healthz	the same as /readyz
  *	/metrics	for Prometheus, or as OpenMetrics for who accepts that
  *
- * They are served by GNU libmicrohttpd, which is loaded when the app runs: a
- * program that uses nothing of this neither needs nor loads it. A connection is
+ * and a control socket. Both are served by GNU libmicrohttpd, and the latter uses
+ * Jansson; they are loaded when the app runs: a program that uses nothing of this
+ * neither needs nor loads them. A connection is
  * for one request, and for 10 s.
  */
 #ifndef CRATOS_ADMIN_H
@@ -24,18 +25,30 @@ extern "C" {
 
 struct admin_options { /* zero is the default everywhere */
 	/*
-	 * "host:port", "unix:/path" and so on, as tcp_options.listen. Whoever can
-	 * connect can read: mind which address it is.
+	 * For the pages: "host:port", "unix:/path" and so on, as
+	 * tcp_options.listen. Whoever can connect can read: mind which address
+	 * it is.
 	 */
-	const char *listen;
+	const char *listen; /* NULL: no pages */
+	/*
+	 * The path of a socket file for an operator: "cratos status -s PATH", or
+	 * HTTP/1.1 with JSON for other programs; see cratos(1). NULL: none. Whoever
+	 * can connect can read; root, the user of the process, and members of
+	 * control_writers can also tell the app, and single servers, what to do.
+	 * The file has control_mode (0: 0600) and belongs to control_group (NULL:
+	 * the process's).
+	 */
+	const char *control;
+	mode_t control_mode;
+	const char *control_group, *control_writers;
 };
 
 struct admin;
 
 /*
- * Pages after options, which are copied, for app_options.admin. Nothing is bound
+ * Both after options, which are copied, for app_options.admin. Nothing is bound
  * yet: app_run does that before all else, and fails if it cannot be. NULL with
- * errno ENOMEM, EINVAL for an address that is none, ENAMETOOLONG; error_of() has
+ * errno ENOMEM, EINVAL for an address that is none or without any, ENAMETOOLONG; error_of() has
  * the words. Does not block; from any thread.
  */
 struct admin *admin_new(const struct admin_options *options);
@@ -47,9 +60,9 @@ struct admin *admin_new(const struct admin_options *options);
 void admin_free(struct admin **admin);
 
 /*
- * Where it listens, "http://127.0.0.1:40123" or "unix:/path", in url; the address
- * that was really bound while app_run runs, else that of the options. 0, or
- * -ENAMETOOLONG. From any thread.
+ * Where the pages are, "http://127.0.0.1:40123" or "unix:/path", in url; the address
+ * that was really bound while app_run runs, else that of the options; "" without
+ * any. 0, or -ENAMETOOLONG. From any thread.
  */
 int admin_endpoint(struct admin *admin, char *url, size_t size);
 

@@ -412,6 +412,13 @@ int app_server_stop(struct app *app, const char *name);
 int app_server_restart(struct app *app, const char *name);
 
 /*
+ * Sends a signal to what the server of that name runs, a child's process group:
+ * 0, -ENOENT, -EOPNOTSUPP if it is no child, -ESRCH if none runs, or what kill(2)
+ * says. Does not block; from any thread.
+ */
+int app_server_signal(struct app *app, const char *name, int signal);
+
+/*
  * Asks for a report, and returns 0 at once. From any thread. One that was asked
  * for before app_run comes when that has begun; after its end none comes. It
  * comes as events of type APP_EVENT_REPORT: for each server its state,
@@ -479,7 +486,8 @@ struct server_status {
 	char name[32];
 	enum server_state state;
 	int64_t since_ms; /* CLOCK_MONOTONIC, when it got there */
-	unsigned restarts;
+	unsigned starts; /* how often its start was on its way */
+	unsigned restarts; /* by itself, or since it was told to */
 	int64_t start_ms, stop_ms; /* how long they took last; -1: not known */
 	pid_t pid; /* 0: none */
 	/*
@@ -487,6 +495,10 @@ struct server_status {
 	 * lacks, as far as it knows; else "".
 	 */
 	char waits[160];
+	/*
+	 * What it comes after, NULL-terminated; NULL in what server_state gives.
+	 */
+	const char *const *after, *const *wants;
 	bool silent; /* it promised a heartbeat, which is missed */
 	bool optional; /* struct server.optional */
 	struct error error; /* the last one; code 0: none */

@@ -16,6 +16,8 @@
  *	status.c  what is told from any thread: states, readiness, exit status
  *	manager.c what the service manager is told
  *	admin.c   pages over HTTP: health, metrics; see front.h
+ *	control.c what an operator asks, and tells
+ *	json.c    how that is written
  *	metrics.c the text of the latter
  *	names.c   lists of names in texts of a given size
  *
@@ -200,7 +202,7 @@ struct unit {
 	/* guarded by app->lock */
 	struct {
 		enum server_state state;
-		unsigned restarts;
+		unsigned starts, restarts;
 		int64_t since_ms, start_ms, stop_ms;
 	} status; /* as in struct server_status */
 	/* 0: none; the words are in errors, once there is a first one */

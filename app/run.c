@@ -740,7 +740,8 @@ static int begin_admin(struct app *app, struct error *err)
 
 	app->admin_serves = !ret;
 	if (!ret) {
-		report_endpoint(app, APP_EVENT_ADMIN, url);
+		if (*url)
+			report_endpoint(app, APP_EVENT_ADMIN, url);
 		return 0;
 	}
 	*err = error_of(ret);

@@ -164,6 +164,7 @@ static struct server_status status_of(const struct unit *unit)
 {
 	struct server_status status = {.state = unit->status.state,
 	    .since_ms = unit->status.since_ms,
+	    .starts = unit->status.starts,
 	    .restarts = unit->status.restarts,
 	    .start_ms = unit->status.start_ms,
 	    .stop_ms = unit->status.stop_ms,
@@ -192,27 +193,87 @@ int server_state(const struct app *app, const char *name,
 	return unit ? 0 : -ENOENT;
 }
 
+/* ---- all of them, in one piece of memory ---- */
+
+/* The app's; its servers; the lists of names; the names. */
+struct shape {
+	size_t lists, texts;
+};
+
+static struct shape shape_of(const struct app *app)
+{
+	struct shape shape = {0, 0};
+
+	for (size_t i = 0; i < app->units.count; i++) {
+		const struct links *links = &app->units.all[i]->links;
+
+		shape.lists += links->on_count + 2; /* two of them, each ends */
+		for (size_t n = 0; n < links->on_count; n++)
+			shape.texts += strlen(links->on[n].unit->name) + 1;
+	}
+	return shape;
+}
+
+/* Where the next ones go. */
+struct place {
+	const char **list;
+	char *text;
+};
+
+static const char *const *copy_names(const struct unit *unit, bool need,
+    struct place *place)
+{
+	const char **list = place->list;
+
+	for (size_t i = 0; i < unit->links.on_count; i++) {
+		const struct link *link = &unit->links.on[i];
+
+		if (link->need != need)
+			continue;
+		*place->list++ = strcpy(place->text, link->unit->name);
+		place->text += strlen(place->text) + 1;
+	}
+	*place->list++ = NULL;
+	return list;
+}
+
+static void fill_status(const struct app *app, struct app_status *status,
+    struct shape shape)
+{
+	struct server_status *servers = (struct server_status *)(status + 1);
+	size_t count = app->units.count;
+	struct place place = {.list = (const char **)(servers + count)};
+
+	place.text = (char *)(place.list + shape.lists);
+	*status = (struct app_status){.state = app->status.state,
+	    .ready = app->ready,
+	    .since_ms = app->status.since_ms,
+	    .reloads = app->status.reloads,
+	    .reload_error = app->status.reload_error,
+	    .server_count = count,
+	    .servers = servers};
+	for (size_t i = 0; i < count; i++) {
+		const struct unit *unit = app->units.all[i];
+
+		servers[i] = status_of(unit);
+		servers[i].after = copy_names(unit, true, &place);
+		servers[i].wants = copy_names(unit, false, &place);
+	}
+}
+
 struct app_status *app_status(const struct app *app)
 {
 	struct app *locked = (struct app *)app;
-	struct server_status *servers;
 	struct app_status *status;
+	struct shape shape;
 
 	pthread_mutex_lock(&locked->lock);
-	/* One piece, the servers behind. */
-	status = malloc(sizeof(*status) + app->units.count * sizeof(*servers));
-	if (status) {
-		servers = (struct server_status *)(status + 1);
-		*status = (struct app_status){.state = app->status.state,
-		    .ready = app->ready,
-		    .since_ms = app->status.since_ms,
-		    .reloads = app->status.reloads,
-		    .reload_error = app->status.reload_error,
-		    .server_count = app->units.count,
-		    .servers = servers};
-		for (size_t i = 0; i < app->units.count; i++)
-			servers[i] = status_of(app->units.all[i]);
-	}
+	shape = shape_of(app);
+	status = malloc(sizeof(*status) +
+			app->units.count * sizeof(*status->servers) +
+			shape.lists * sizeof(char *) + shape.texts);
+	if (status)
+		fill_status(app, status, shape);
 	pthread_mutex_unlock(&locked->lock);
 	if (!status)
 		errno = ENOMEM;

@@ -831,6 +831,7 @@ static void launch(struct unit *unit)
 	unit_release(unit);
 	pthread_mutex_lock(&app->lock);
 	unit->run = (struct unit_run){.launch_ms = clock_ms()};
+	unit->status.starts++;
 	unit_set_error(unit, UNIT_ERROR_START, NULL);
 	unit_set_error(unit, UNIT_ERROR_STOP, NULL);
 	pthread_mutex_unlock(&app->lock);
@@ -1041,6 +1042,31 @@ int app_server_stop(struct app *app, const char *name)
 int app_server_restart(struct app *app, const char *name)
 {
 	return give_order(app, name, UNIT_ORDER_RESTART);
+}
+
+int app_server_signal(struct app *app, const char *name, int signal)
+{
+	struct unit *unit;
+	int ret = -ENOENT;
+
+	pthread_mutex_lock(&app->lock);
+	unit = units_find(&app->units, name);
+	if (unit)
+		ret = unit->server.signal
+			  ? unit->server.signal(unit->server.arg, signal)
+			  : -EOPNOTSUPP;
+	pthread_mutex_unlock(&app->lock);
+	switch (ret) {
+	case -ENOENT:
+		return error_set(ret, "no server is called %.64s", name);
+	case -EOPNOTSUPP:
+		return error_set(ret, "%s is no program that could be sent it",
+		    name);
+	case -ESRCH:
+		return error_set(ret, "no process of %s runs", name);
+	default:
+		return ret;
+	}
 }
 
 static void beat_again(struct unit *unit)

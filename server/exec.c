@@ -978,6 +978,11 @@ static pid_t pid_of(void *arg)
 	return exec_pid(arg);
 }
 
+static int send_signal(void *arg, int signal)
+{
+	return exec_signal(arg, signal);
+}
+
 /* ---- making and freeing ---------------------------------------------------- */
 
 static char **shell_words(const char *command)
@@ -1214,6 +1219,7 @@ struct server exec_server(struct exec *exec, const char *name)
 	    .kill = kill_now,
 	    .endpoint = exec->endpoint ? endpoint : NULL,
 	    .pid = pid_of,
+	    .signal = send_signal,
 	    .arg = exec,
 	    .notifies = true, /* executed, or what its probe says */
 	    .lacks = exec->prober ? lacks : NULL,

@@ -15,7 +15,6 @@
  * out as if the peer had gone: it alone closes what it was given.
  */
 #include <assert.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <poll.h>
@@ -34,6 +33,7 @@
 
 #include "errgroup/clock.h"
 #include "server/http.h"
+#include "server/lazy.h"
 #include "server/listener.h"
 
 enum {
@@ -68,26 +68,13 @@ static struct {
 	SYMBOLS(MEMBER)
 } lib = {.once = PTHREAD_ONCE_INIT};
 
-static bool find(void *handle, const char *name, void *place)
-{
-	void *symbol = dlsym(handle, name);
-
-	memcpy(place, &symbol, sizeof(symbol));
-	return symbol;
-}
-
-/* It stays loaded: what it has made must find its code. */
 static void load(void)
 {
-	void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	const char *why = handle ? NULL : dlerror();
+#define SYMBOL(name) {#name, &lib.name},
+	const struct lazy_symbol symbols[] = {SYMBOLS(SYMBOL)};
 
-	lib.loaded = handle;
-#define FIND(name) lib.loaded = lib.loaded && find(handle, #name, &lib.name);
-	SYMBOLS(FIND)
-	if (!lib.loaded && !why)
-		why = dlerror();
-	snprintf(lib.why, sizeof(lib.why), "%s", why ? why : LIBRARY);
+	lib.loaded = lazy_load(LIBRARY, symbols,
+	    sizeof(symbols) / sizeof(*symbols), lib.why, sizeof(lib.why));
 }
 
 static int need_library(void)
@@ -104,6 +91,8 @@ static int need_library(void)
 
 struct http_request {
 	struct MHD_Connection *connection;
+	int fd;
+	const char *extra, *extra_value; /* a header of the answer */
 	const char *method, *path;
 	char *body;
 	size_t body_size, body_room;
@@ -181,12 +170,25 @@ static enum MHD_Result queue(struct http_request *request, int status,
 	lib.MHD_add_response_header(response, "Content-Type", type);
 	lib.MHD_add_response_header(response, "Cache-Control", "no-store");
 	lib.MHD_add_response_header(response, "Connection", "close");
-	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		lib.MHD_add_response_header(response, "Allow", "GET, HEAD");
+	if (request->extra)
+		lib.MHD_add_response_header(response, request->extra,
+		    request->extra_value);
 	ret = lib.MHD_queue_response(request->connection, (unsigned)status,
 	    response);
 	lib.MHD_destroy_response(response);
 	return ret;
+}
+
+int http_fd(const struct http_request *request)
+{
+	return request->fd;
+}
+
+void http_add_header(struct http_request *request, const char *name,
+    const char *value)
+{
+	request->extra = name;
+	request->extra_value = value;
 }
 
 void http_reply(struct http_request *request, int status, const char *type,
@@ -259,6 +261,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection,
 	request->connection = connection;
 	request->method = method;
 	request->path = url;
+	request->fd = ours->fd;
 	if (!request->begun) {
 		request->begun = true;
 		return announces_too_much(request)
@@ -452,8 +455,8 @@ static int start_library(struct http *http)
 	return 0;
 }
 
-int http_open(struct http **http, const char *address, http_handler_fn *handler,
-    void *arg)
+int http_open(struct http **http, const char *address, mode_t mode,
+    http_handler_fn *handler, void *arg)
 {
 	int ret = need_library();
 	struct http *new;
@@ -465,6 +468,7 @@ int http_open(struct http **http, const char *address, http_handler_fn *handler,
 	if (!new)
 		return -ENOMEM;
 	listener_init(&new->listener);
+	new->listener.mode = mode;
 	new->handler = handler;
 	new->arg = arg;
 	new->wake = -1;

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 enum {
 	HTTP_CONNECTIONS = 128,
@@ -33,11 +34,11 @@ typedef void http_handler_fn(struct http_request *request, void *arg);
 
 /*
  * A server that listens on address, as tcp_options.listen, and does not serve
- * yet. 0 or a negative errno with words: as listener_open, -ENOPKG if the library
+ * yet. mode is that of a unix socket's file; 0: what the umask leaves. 0 or a negative errno with words: as listener_open, -ENOPKG if the library
  * cannot be loaded.
  */
-int http_open(struct http **http, const char *address, http_handler_fn *handler,
-    void *arg);
+int http_open(struct http **http, const char *address, mode_t mode,
+    http_handler_fn *handler, void *arg);
 
 /* Serves from now on, on a thread with all signals blocked. 0 or an errno. */
 int http_start(struct http *http);
@@ -54,6 +55,13 @@ const char *http_path(const struct http_request *request);
 /* The value behind ?name= in the URL; "" without one, NULL if it is not there. */
 const char *http_argument(const struct http_request *request, const char *name);
 const char *http_header(const struct http_request *request, const char *name);
+
+/* The connection's socket, to ask who the peer is. */
+int http_fd(const struct http_request *request);
+
+/* One header of the answer, of texts that stay; before http_reply. */
+void http_add_header(struct http_request *request, const char *name,
+    const char *value);
 
 /* Text is copied; type is its media type. */
 void http_reply(struct http_request *request, int status, const char *type,

@@ -124,6 +124,8 @@ static int listen_unix(struct listener *listener,
 		listener->dev = st.st_dev;
 		listener->ino = st.st_ino;
 	}
+	if (listener->mode && chmod(addr->sun_path, listener->mode))
+		return refuse(-errno, address);
 	return listen(listener->fd, backlog) ? refuse(-errno, address) : 0;
 }
 
@@ -153,6 +155,9 @@ static int open_unix(struct listener *listener, const char *address,
 	strcpy(addr.sun_path, path);
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCKET_FLAGS, 0);
 	if (listener->fd < 0)
+		return refuse(-errno, address);
+	/* Its file is made with that, less the umask: never with more. */
+	if (listener->mode && fchmod(listener->fd, listener->mode))
 		return refuse(-errno, address);
 	dir_fd = lock_dir(path);
 	ret = listen_unix(listener, &addr, address, backlog);

@@ -11,6 +11,7 @@ struct listener {
 	int fd; /* non-blocking; -1: not open */
 	/* What was bound last; stays after close. */
 	char url[sizeof("unix:") + sizeof(((struct sockaddr_un *)0)->sun_path)];
+	mode_t mode; /* of a socket file; 0: as the umask leaves it */
 	in_port_t port; /* network order; taken again for a port 0 */
 	/* The socket file that is ours. */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];

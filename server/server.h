@@ -152,6 +152,11 @@ struct server {
 	 */
 	pid_t (*pid)(void *arg);
 	/*
+	 * Sends a signal to what the server runs: 0 or a negative errno, -ESRCH
+	 * if nothing runs. As pid; NULL: it cannot be sent any.
+	 */
+	int (*signal)(void *arg, int signal);
+	/*
 	 * Writes to text what the server lacks to be ready, as far as it knows,
 	 * or "": "tcp:127.0.0.1:80: Connection refused". For the error of a
 	 * start timeout, for reports and states. As pid; NULL: it knows nothing.

@@ -563,17 +563,72 @@ static void check_registrar(struct appfile *file, bool thorough)
 	look_for_command(file, "deregister", keys->deregister_command);
 }
 
+/* The keys that do nothing without control. */
+static void check_idle_control(struct appfile *file)
+{
+	const struct app_keys *keys = file->app;
+
+	if (keys->control_mode)
+		refuse_app(file, "control_mode",
+		    "does nothing without control");
+	if (keys->control_group)
+		refuse_app(file, "control_group",
+		    "does nothing without control");
+	if (keys->control_writers)
+		refuse_app(file, "control_writers",
+		    "does nothing without control");
+}
+
+/* NULL if there is none, or when something was refused. */
+static struct admin *new_admin(struct appfile *file, const char *key,
+    const struct admin_options *options)
+{
+	struct admin *admin = admin_new(options);
+
+	if (!admin)
+		refuse_app(file, key, error_of(-errno).text);
+	return admin;
+}
+
+int appfile_admin(const struct app_keys *keys, struct admin_options *options)
+{
+	const char *mode = keys->control_mode;
+	size_t digits = mode ? strspn(mode, "01234567") : 0;
+
+	*options = (struct admin_options){.listen = keys->admin,
+	    .control = keys->control,
+	    .control_group = keys->control_group,
+	    .control_writers = keys->control_writers};
+	if (!mode)
+		return 0;
+	options->control_mode = (mode_t)strtoul(mode, NULL, 8);
+	if (digits && !mode[digits] && digits <= 4 &&
+	    options->control_mode <= 0777 && options->control_mode)
+		return 0;
+	return error_set(-EINVAL,
+	    "'%s' is not an octal number from 1 to 777, such as 0660", mode);
+}
+
 static void check_admin(struct appfile *file)
 {
-	const struct admin_options options = {.listen = file->app->admin};
+	const struct app_keys *keys = file->app;
+	struct admin_options options, one;
 	struct admin *admin;
 
-	if (!options.listen)
-		return;
-	admin = admin_new(&options);
-	if (!admin)
-		refuse_app(file, "admin", error_of(-errno).text);
-	admin_free(&admin);
+	if (appfile_admin(keys, &options))
+		refuse_app(file, "control_mode", error_of(-EINVAL).text);
+	if (!keys->control)
+		check_idle_control(file);
+	if (keys->admin) {
+		one = (struct admin_options){.listen = keys->admin};
+		admin = new_admin(file, "admin", &one);
+		admin_free(&admin);
+	}
+	if (keys->control) {
+		one = (struct admin_options){.control = keys->control};
+		admin = new_admin(file, "control", &one);
+		admin_free(&admin);
+	}
 }
 
 static void check_app(struct appfile *file, const struct appfile *in_force,

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <cratos/admin.h>
 #include <cratos/app.h>
 #include <cratos/config.h>
 
@@ -62,6 +63,12 @@ void appfile_free(struct appfile *file);
 /* The server of that name, or NULL. */
 struct appfile_server *appfile_find(const struct appfile *file,
     const char *name);
+
+/*
+ * What others see of the app, and may tell it. 0, or -EINVAL with words if the
+ * mode is none.
+ */
+int appfile_admin(const struct app_keys *keys, struct admin_options *options);
 
 /* What runs, as the file has it. */
 const char *appfile_command(const struct appfile_server *server);

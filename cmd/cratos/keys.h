@@ -19,7 +19,8 @@ struct app_keys {
 	int strays; /* enum strays */
 	const char *log;
 	int64_t log_size, log_keep;
-	const char *admin; /* NULL: none */
+	const char *admin, *control; /* NULL: none */
+	const char *control_mode, *control_group, *control_writers;
 	int orphans; /* enum orphans */
 };
 

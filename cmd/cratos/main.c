@@ -11,6 +11,7 @@
 
 #include "cmd/cratos/keys.h"
 #include "cmd/cratos/main.h"
+#include "cmd/cratos/operate.h"
 #include "cmd/cratos/procfile.h"
 
 static const char general_help[] =
@@ -24,6 +25,9 @@ static const char general_help[] =
     "  check FILE    check FILE, and show what would run; starts nothing\n"
     "  exec COMMAND  run one command, and pass on signals and its exit status, as\n"
     "                the first process of a container should\n"
+    "  status        what runs, and why not; also start, stop, restart, signal, wait,\n"
+    "                reload, report, stop-app, graph: for an app with a control\n"
+    "                socket\n"
     "  help [TOPIC]  this text, or the one of a command; \"ini\" for all keys of\n"
     "                a file, \"sample\" for a file to begin with\n"
     "  version       the version\n"
@@ -87,7 +91,7 @@ static const char version_help[] = "usage: cratos version\n"
 				   "Prints the version.\n";
 
 static const char help_help[] =
-    "usage: cratos help [run|check|exec|version|ini|sample]\n"
+    "usage: cratos help [COMMAND|ini|sample]\n"
     "\n"
     "Explains a command; \"ini\" lists all keys of a file, \"sample\" prints a file\n"
     "with all of them, to begin with.\n";
@@ -129,6 +133,8 @@ static int help_command(int argc, char **argv)
 	if (!strcmp(topic, "help") || !strcmp(topic, "--help") ||
 	    !strcmp(topic, "-h"))
 		return print_help(help_help);
+	if (operate_help(topic))
+		return print_help(operate_help(topic));
 	if (!strcmp(topic, "ini"))
 		config_reference(file_sections, stdout);
 	else if (!strcmp(topic, "sample"))
@@ -248,6 +254,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(command, "exec"))
 		return exec_command(argc, argv);
+	if (operate(command, argc, argv, &status))
+		return status;
 	if (!strcmp(command, "version") || !strcmp(command, "--version"))
 		return version_command(argc, argv);
 	if (!strcmp(command, "help") || !strcmp(command, "--help") ||

@@ -193,14 +193,19 @@ static int run_file(struct run *run)
 	    .event_arg = run};
 	int status;
 
-	if (keys->admin) {
-		run->admin =
-		    admin_new(&(struct admin_options){.listen = keys->admin});
-		options.admin = run->admin;
+	if (keys->admin || keys->control) {
+		struct admin_options seen;
+
+		appfile_admin(keys, &seen);
+		run->admin = options.admin = admin_new(&seen);
+		if (!run->admin) {
+			print_problem(&run->printer, "out of memory");
+			return APP_EXIT_FAILED;
+		}
 	}
 	run->printer.reloads = options.reload_signal != 0;
 	run->had_terminal = has_terminal();
-	run->app = !keys->admin || run->admin ? app_new(&options) : NULL;
+	run->app = app_new(&options);
 	if (!run->app) {
 		admin_free(&run->admin);
 		print_problem(&run->printer, "out of memory");

@@ -73,9 +73,14 @@ def talk(address, text, until=""):
 def get(address, path, accept="*/*"):
     """get ADDRESS PATH [ACCEPT]: prints the status and the body of a web
     page."""
+    request(address, "GET", path, accept)
+
+
+def request(address, method, path, accept="*/*"):
+    """request ADDRESS METHOD PATH [ACCEPT]: the same, with any method."""
     client = http.client.HTTPConnection("localhost", timeout=PATIENCE_S)
     client.sock = connect(address)
-    client.request("GET", path, headers={"Accept": accept})
+    client.request(method, path, headers={"Accept": accept})
     answer = client.getresponse()
     print(answer.status)
     sys.stdout.write(answer.read().decode(errors="replace"))
@@ -491,8 +496,9 @@ def hostile(address, much):
 
 
 COMMANDS = {function.__name__: function for function in
-            (ports, talk, get, refused, hold, stale, on_terminal, hang_up, stall,
-             events, printed, load, kills, manager, activate, hostile)}
+            (ports, talk, get, request, refused, hold, stale, on_terminal,
+             hang_up, stall, events, printed, load, kills, manager, activate,
+             hostile)}
 
 if __name__ == "__main__":
     try:

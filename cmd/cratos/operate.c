@@ -1,0 +1,543 @@
+/*
+ * "cratos status" and the others: a table of commands, each with the options
+ * that all of them have, and its own.
+ */
+#include "cmd/cratos/operate.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cratos/app.h>
+#include <cratos/config.h>
+
+#include "cmd/cratos/client.h"
+#include "cmd/cratos/keys.h"
+#include "cmd/cratos/main.h"
+#include "cmd/cratos/status.h"
+#include "errgroup/clock.h"
+
+enum {
+	PAUSE_MS = 20, /* between two looks, at first */
+	PAUSE_MAX_MS = 200,
+	WATCH_MS = 1000,
+	DEFAULT_TIMEOUT_MS = 60000,
+	PATH_SIZE = 512
+};
+
+struct request {
+	const char *command, *where;
+	bool json, watch, no_wait;
+	int64_t timeout_ms;
+	int count;
+	char **words;
+	struct client client;
+};
+
+static int usage(const struct request *request, const char *text,
+    const char *word)
+{
+	fprintf(stderr, "cratos: %s%s; see \"cratos %s --help\"\n", text,
+	    word ? word : "", request->command);
+	return CLIENT_USAGE;
+}
+
+/* ---- paths ---- */
+
+/* What is not plain in a name is written as %XX. */
+static void add_name(char path[static PATH_SIZE], const char *name)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789-._~";
+	size_t used = strlen(path);
+
+	for (; *name && used + 4 < PATH_SIZE; name++)
+		used += (size_t)snprintf(path + used, PATH_SIZE - used,
+		    strchr(plain, *name) ? "%c" : "%%%02X",
+		    (unsigned char)*name);
+}
+
+static void server_path(char path[static PATH_SIZE], const char *name,
+    const char *order)
+{
+	size_t used;
+
+	strcpy(path, "/v1/servers/");
+	add_name(path, name);
+	used = strlen(path);
+	snprintf(path + used, PATH_SIZE - used, "/%s", order);
+}
+
+/* ---- asking ---- */
+
+static int tell(const struct request *request, const char *path)
+{
+	struct answer answer;
+	int status = client_ask(&request->client, "POST", path, &answer, false);
+
+	if (!status)
+		status = answer_check(&answer);
+	answer_fini(&answer);
+	return status;
+}
+
+static int ask(const struct request *request, const char *path,
+    struct answer *answer, bool quiet)
+{
+	int status = client_ask(&request->client, "GET", path, answer, quiet);
+
+	if (status)
+		return status;
+	status = answer_check(answer);
+	if (!status && !answer->value && !strcmp(path, "/v1/status")) {
+		fprintf(stderr, "cratos: it answers, but not in JSON\n");
+		status = CLIENT_NOT_SO;
+	}
+	return status;
+}
+
+static json_t *find_server(const struct answer *answer, const char *name)
+{
+	const json_t *servers = json_member(answer->value, "servers");
+
+	for (size_t i = 0; i < json_count(servers); i++) {
+		json_t *server = json_element(servers, i);
+
+		if (!strcmp(json_text_of(server, "name"), name))
+			return server;
+	}
+	return NULL;
+}
+
+static int no_server(const char *name)
+{
+	fprintf(stderr, "cratos: no server is called %s\n", name);
+	return CLIENT_NO_SERVER;
+}
+
+static void pause_ms(int64_t ms)
+{
+	const struct timespec time = clock_timespec_ms(ms);
+
+	nanosleep(&time, NULL);
+}
+
+/* ---- waiting ---- */
+
+/* Whether what is waited for has come, or cannot come any more. */
+typedef bool until_fn(const json_t *server, const void *arg, int *status);
+
+static int wait_for(const struct request *request, const char *name,
+    until_fn *until, const void *arg)
+{
+	int64_t deadline_ms = request->timeout_ms
+				  ? clock_deadline_ms(request->timeout_ms)
+				  : INT64_MAX;
+	int64_t wait_ms = PAUSE_MS;
+
+	for (;;) {
+		struct answer answer;
+		const json_t *server = NULL;
+		bool over;
+		int status = ask(request, "/v1/status", &answer, false);
+
+		if (!status) {
+			server = find_server(&answer, name);
+			if (!server)
+				status = no_server(name);
+		}
+		over = status || until(server, arg, &status);
+		answer_fini(&answer);
+		if (over)
+			return status;
+		if (clock_ms() >= deadline_ms) {
+			fprintf(stderr, "cratos: %s: time has run out\n", name);
+			return CLIENT_TIMEOUT;
+		}
+		pause_ms(wait_ms);
+		wait_ms =
+		    2 * wait_ms < PAUSE_MAX_MS ? 2 * wait_ms : PAUSE_MAX_MS;
+	}
+}
+
+static bool is_up(const json_t *server)
+{
+	const char *state = json_text_of(server, "state");
+
+	return !strcmp(state, "ready") || !strcmp(state, "up");
+}
+
+/* "ready" is "up" as well. */
+static bool is_in_state(const json_t *server, const void *arg, int *status)
+{
+	const char *state = arg;
+
+	*status = CLIENT_DONE;
+	return !strcmp(json_text_of(server, "state"), state) ||
+	       (!strcmp(state, "ready") && is_up(server));
+}
+
+static bool say_lost(const json_t *server)
+{
+	if (strcmp(json_text_of(server, "state"), "lost") != 0)
+		return false;
+	fprintf(stderr, "cratos: %s has failed for good: %s\n",
+	    json_text_of(server, "name"),
+	    json_text_of(json_member(server, "last_error"), "text"));
+	return true;
+}
+
+/* Before it was told to start, or to start again. */
+struct before {
+	int64_t starts;
+	bool again; /* else it may be up already */
+};
+
+static bool has_started(const json_t *server, const void *arg, int *status)
+{
+	const struct before *before = arg;
+	bool started = json_number_of(server, "starts") > before->starts;
+
+	*status = CLIENT_DONE;
+	if (is_up(server) && (started || !before->again))
+		return true;
+	if (!started)
+		return false; /* the app has yet to come to it */
+	*status = CLIENT_NOT_SO;
+	return say_lost(server);
+}
+
+static bool has_stopped(const json_t *server, const void *arg, int *status)
+{
+	(void)arg;
+	*status = CLIENT_DONE;
+	return !strcmp(json_text_of(server, "state"), "stopped");
+}
+
+/* ---- commands ---- */
+
+static int look_before(const struct request *request, const char *name,
+    struct before *before)
+{
+	struct answer answer;
+	const json_t *server;
+	int status = ask(request, "/v1/status", &answer, false);
+
+	if (!status) {
+		server = find_server(&answer, name);
+		if (server) {
+			before->starts = json_number_of(server, "starts");
+		} else {
+			status = no_server(name);
+		}
+	}
+	answer_fini(&answer);
+	return status;
+}
+
+/* start, stop, restart: each of the servers, one after the other. */
+static int order_command(struct request *request)
+{
+	bool stops = !strcmp(request->command, "stop");
+	bool restarts = !strcmp(request->command, "restart");
+	int worst = CLIENT_DONE;
+
+	if (!request->count)
+		return usage(request, "which server?", NULL);
+	for (int i = 0; i < request->count; i++) {
+		const char *name = request->words[i];
+		struct before before = {.again = restarts};
+		char path[PATH_SIZE];
+		int status = look_before(request, name, &before);
+
+		server_path(path, name, request->command);
+		if (!status)
+			status = tell(request, path);
+		if (!status && !request->no_wait)
+			status = wait_for(request, name,
+			    stops ? has_stopped : has_started, &before);
+		worst = status ? status : worst;
+	}
+	return worst;
+}
+
+static int signal_command(struct request *request)
+{
+	char path[PATH_SIZE];
+	size_t used;
+	int number;
+
+	if (request->count != 2)
+		return usage(request, "a server and a signal are wanted", NULL);
+	number = keys_signal(request->words[1]);
+	if (!number)
+		number = atoi(request->words[1]);
+	if (number < 1 || number > SIGRTMAX)
+		return usage(request, "no signal: ", request->words[1]);
+	server_path(path, request->words[0], "signal");
+	used = strlen(path);
+	snprintf(path + used, sizeof(path) - used, "?signal=%d", number);
+	return tell(request, path);
+}
+
+static int wait_command(struct request *request)
+{
+	const char *state = request->count > 1 ? request->words[1] : "ready";
+	bool known = false;
+
+	if (request->count < 1 || request->count > 2)
+		return usage(request, "a server, and a state, are wanted",
+		    NULL);
+	for (int i = 0; i <= SERVER_LOST; i++)
+		known = known ||
+			!strcmp(state, server_state_name((enum server_state)i));
+	if (!known)
+		return usage(request, "no state: ", state);
+	return wait_for(request, request->words[0], is_in_state, state);
+}
+
+/* reload, report, stop-app. */
+static int app_command(struct request *request)
+{
+	if (request->count)
+		return usage(request, "it is about the whole app, not ",
+		    request->words[0]);
+	if (!strcmp(request->command, "stop-app"))
+		return tell(request, "/v1/stop");
+	return tell(request,
+	    !strcmp(request->command, "reload") ? "/v1/reload" : "/v1/report");
+}
+
+static int graph_command(struct request *request)
+{
+	struct answer answer;
+	int status;
+
+	if (request->count)
+		return usage(request, "it is about the whole app, not ",
+		    request->words[0]);
+	status = ask(request, "/v1/graph", &answer, false);
+	if (!status)
+		status = print_help(answer.body);
+	answer_fini(&answer);
+	return status;
+}
+
+static int show_status(const struct request *request, bool again)
+{
+	struct answer answer;
+	int status = ask(request, "/v1/status", &answer, again);
+
+	for (int i = 0; !status && i < request->count; i++)
+		if (!find_server(&answer, request->words[i]))
+			status = no_server(request->words[i]);
+	if (!status && request->json)
+		status = print_help(answer.body);
+	else if (!status)
+		status = status_print(answer.value, request->words,
+		    (size_t)request->count, request->watch);
+	answer_fini(&answer);
+	return status;
+}
+
+static int status_command(struct request *request)
+{
+	int status = show_status(request, false);
+
+	while (request->watch && status <= CLIENT_NOT_SO) {
+		pause_ms(WATCH_MS);
+		status = show_status(request, true);
+	}
+	if (request->watch && status == CLIENT_NO_APP)
+		puts("the app has ended");
+	return status;
+}
+
+/* ---- the table ---- */
+
+#define COMMON_HELP                                                              \
+	"options:\n"                                                             \
+	"  -s, --socket WHERE  the app's control socket, or the ini file that\n" \
+	"                      names it; else the variable CRATOS_CONTROL\n"
+
+#define EXIT_HELP                                                                  \
+	"\n"                                                                       \
+	"exit status: 0 done, 1 not, 2 wrong usage, 3 no app answers, 4 no such\n" \
+	"server, 5 no right to, 124 time has run out\n"
+
+static const struct command {
+	const char *name;
+	int (*run)(struct request *request);
+	const char *options; /* of its own, as letters */
+	const char *help;
+} commands[] = {
+    {"status", status_command, "jw",
+	"usage: cratos status [-s WHERE] [--json] [--watch] [SERVER...]\n"
+	"\n"
+	"What runs, since when, and if not, why not: a line a server. Exit status 1\n"
+	"if the app, or one of the servers that are named, is not ready.\n"
+	"\n" COMMON_HELP "      --json          what the app says, as JSON\n"
+	"  -w, --watch         anew each second, until the app has ended\n"
+	"  -h, --help          this text\n" EXIT_HELP},
+    {"start", order_command, "nt",
+	"usage: cratos start [-s WHERE] [--timeout TIME] [--no-wait] SERVER...\n"
+	"\n"
+	"Starts what was stopped, has failed for good, or waits for its restart, and\n"
+	"waits until it is ready.\n"
+	"\n" COMMON_HELP
+	"      --timeout TIME  how long to wait; 1m, 0 is for ever\n"
+	"      --no-wait       do not wait\n"
+	"  -h, --help          this text\n" EXIT_HELP},
+    {"stop", order_command, "nt",
+	"usage: cratos stop [-s WHERE] [--timeout TIME] [--no-wait] SERVER...\n"
+	"\n"
+	"Stops it, after what needs it, and waits until it has stopped. It stays so\n"
+	"until it is told to start; the app goes on. See stop-app for that.\n"
+	"\n" COMMON_HELP
+	"      --timeout TIME  how long to wait; 1m, 0 is for ever\n"
+	"      --no-wait       do not wait\n"
+	"  -h, --help          this text\n" EXIT_HELP},
+    {"restart", order_command, "nt",
+	"usage: cratos restart [-s WHERE] [--timeout TIME] [--no-wait] SERVER...\n"
+	"\n"
+	"Stops it and starts it again, with those that its restart_scope says, and\n"
+	"waits until it is ready.\n"
+	"\n" COMMON_HELP
+	"      --timeout TIME  how long to wait; 1m, 0 is for ever\n"
+	"      --no-wait       do not wait\n"
+	"  -h, --help          this text\n" EXIT_HELP},
+    {"signal", signal_command, "",
+	"usage: cratos signal [-s WHERE] SERVER SIGNAL\n"
+	"\n"
+	"Sends a signal, by name or number, to the process group of a program.\n"
+	"\n" COMMON_HELP "  -h, --help          this text\n" EXIT_HELP},
+    {"wait", wait_command, "t",
+	"usage: cratos wait [-s WHERE] [--timeout TIME] SERVER [STATE]\n"
+	"\n"
+	"Waits until the server is in the state: ready, which is the default, up,\n"
+	"waiting, starting, failing, stopping, restarting, stopped or lost.\n"
+	"\n" COMMON_HELP
+	"      --timeout TIME  how long to wait; 1m, 0 is for ever\n"
+	"  -h, --help          this text\n" EXIT_HELP},
+    {"reload", app_command, "",
+	"usage: cratos reload [-s WHERE]\n"
+	"\n"
+	"Has the app read its file again, as SIGHUP does.\n"
+	"\n" COMMON_HELP "  -h, --help          this text\n" EXIT_HELP},
+    {"report", app_command, "",
+	"usage: cratos report [-s WHERE]\n"
+	"\n"
+	"Has the app print where everything is, among its events, as SIGUSR1 does.\n"
+	"\n" COMMON_HELP "  -h, --help          this text\n" EXIT_HELP},
+    {"stop-app", app_command, "",
+	"usage: cratos stop-app [-s WHERE]\n"
+	"\n"
+	"Stops the app, as SIGTERM does; does not wait for that.\n"
+	"\n" COMMON_HELP "  -h, --help          this text\n" EXIT_HELP},
+    {"graph", graph_command, "",
+	"usage: cratos graph [-s WHERE]\n"
+	"\n"
+	"Prints who comes after whom, and how each is, for Graphviz:\n"
+	"cratos graph | dot -Tsvg >app.svg\n"
+	"\n" COMMON_HELP "  -h, --help          this text\n" EXIT_HELP},
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+const char *operate_help(const char *name)
+{
+	const struct command *command = find_command(name);
+
+	return command ? command->help : NULL;
+}
+
+/* As in a file. */
+static bool parse_time(const char *text, int64_t *ms)
+{
+	static const struct config_field fields[] =
+	    {{.key = "time", .type = CONFIG_DURATION}, {0}};
+	static const struct config_section sections[] =
+	    {{.name = "options", .fields = fields, .size = sizeof(int64_t)},
+		{0}};
+	struct config *config = NULL;
+	const int64_t *value;
+	size_t errors;
+	char file[128];
+	int size =
+	    snprintf(file, sizeof(file), "[options]\ntime = %.64s\n", text);
+
+	config_parse("options", file, (size_t)size, sections, &config);
+	if (!config)
+		return false;
+	config_errors(config, &errors);
+	value = errors ? NULL : config_get(config, "options");
+	if (value)
+		*ms = *value;
+	config_free(&config);
+	return value && *text && !strpbrk(text, "\n;#");
+}
+
+/* -1 to go on, else the exit status. */
+static int parse(const struct command *command, int argc, char **argv,
+    struct request *request)
+{
+	static const struct option longs[] = {{"socket", required_argument,
+						  NULL, 's'},
+	    {"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, 'j'},
+	    {"watch", no_argument, NULL, 'w'},
+	    {"no-wait", no_argument, NULL, 'n'},
+	    {"timeout", required_argument, NULL, 't'}, {0}};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":s:hw", longs, NULL)) != -1) {
+		if (c == 'h')
+			return print_help(command->help);
+		if (c == ':')
+			return usage(request, "something is missing after ",
+			    argv[optind - 1]);
+		if (c != 's' && (c == '?' || !strchr(command->options, c)))
+			return usage(request, "unknown option ",
+			    argv[optind - 1]);
+		if (c == 's')
+			request->where = optarg;
+		if (c == 't' && !parse_time(optarg, &request->timeout_ms))
+			return usage(request, "no time, such as 30s: ", optarg);
+		request->json = request->json || c == 'j';
+		request->watch = request->watch || c == 'w';
+		request->no_wait = request->no_wait || c == 'n';
+	}
+	request->count = argc - optind;
+	request->words = argv + optind;
+	return -1;
+}
+
+bool operate(const char *name, int argc, char **argv, int *status)
+{
+	const struct command *command = find_command(name);
+	struct request request = {.command = name,
+	    .timeout_ms = DEFAULT_TIMEOUT_MS};
+
+	if (!command)
+		return false;
+	*status = parse(command, argc, argv, &request);
+	if (*status < 0) {
+		*status = client_find(&request.client, request.where);
+		if (!*status)
+			*status = command->run(&request);
+	}
+	return true;
+}

@@ -1,0 +1,317 @@
+#!/bin/bash
+# An operator: what runs, why not, and what is to be done about it.
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+write_app() {
+	cat >"$work/app.ini"
+}
+
+# One that is stuck in its start, one that waits for it, one that flaps, and a
+# good one.
+write_troubled_app() {
+	write_app <<-INI
+		[app]
+		name = shop
+		version = 1.2
+		control = $work/socket
+
+		[server:web]
+		exec = sleep 1000
+		restart = always
+
+		[server:stuck]
+		exec = sleep 1000
+		ready = tcp:127.0.0.1:1
+
+		[server:next]
+		exec = sleep 1000
+		after = stuck
+
+		[server:flap]
+		shell = exit 3
+		restart = always
+		restart_delay = 50ms
+		restart_max_delay = 50ms
+		restart_limit = 0
+		optional = yes
+	INI
+	start app "$cratos" run "$work/app.ini"
+	export CRATOS_CONTROL=$work/socket
+	wait_for_line "$work/app.err" 'web +ready after'
+}
+
+ask() {
+	run "$cratos" "$@"
+}
+
+status_says_who_is_stuck_and_what_for() {
+	write_troubled_app || return
+	wait_for_line "$work/app.err" 'flap +restarts' || return
+	wait_for_line "$work/app.err" 'flap +failed' || return
+	ask status
+	is 'exit status' "$status" 1
+	has_in_order "$work/out" "^shop 1\\.2: starting for .*, not ready, pid $pid\$" \
+		'^SERVER +STATE +FOR +PID +RESTARTS +MEMORY +WHY$' \
+		'^web +ready +[0-9]+m?s +[0-9]+ +0 +[0-9.]+ [KM]iB$' \
+		'^stuck +starting +[0-9]+m?s +[0-9]+ .*  tcp:127.0.0.1:1: Conn' \
+		'^next +waiting .* - +0 +-  waits for stuck$' \
+		'^flap +(restarting|starting|failing) .*exited with status 3$'
+	ask status web
+	is 'of web' "$status" 0
+	lacks "$work/out" stuck
+	ask status nobody
+	is 'of nobody' "$status" 4
+	ask status --json
+	is 'exit status' "$status" 0
+	python3 - "$work/out" <<-'PY' || problem 'that is no JSON'
+		import json, sys
+		status = json.load(open(sys.argv[1]))
+		servers = {one["name"]: one for one in status["servers"]}
+		assert status["app"]["name"] == "shop"
+		assert status["app"]["ready"] is False
+		assert servers["next"]["after"] == ["stuck"]
+		assert servers["next"]["pid"] is None
+		assert servers["web"]["memory"] > 0
+		assert servers["flap"]["last_error"]["text"]
+	PY
+	stop_app TERM
+	ask status
+	is 'when it has ended' "$status" 3
+	has "$work/err" 'no app answers there'
+}
+
+every_command_works_on_servers_in_trouble() {
+	local was
+	write_troubled_app || return
+	ask stop stuck
+	is 'stop of the stuck one' "$status" 0
+	wait_for_line "$work/app.err" 'stuck +asked to stop' || return
+	ask status stuck
+	is 'it is not ready' "$status" 1
+	has "$work/out" '^stuck +stopped '
+	ask wait next waiting
+	is 'wait for what needs it' "$status" 0
+	ask stop next flap
+	is 'stop of two' "$status" 0
+	wait_for_line "$work/app.err" 'running' || return
+	ask status
+	is 'without them it is ready' "$status" 0
+	was=$(pid_of web)
+	ask restart web
+	is 'restart' "$status" 0
+	[ "$was" != "$(pid_of web)" ] || problem 'it is the same process'
+	ask signal web KILL
+	is 'signal' "$status" 0
+	wait_for_line "$work/app.err" 'web +failed: killed by signal 9' || return
+	ask wait web
+	is 'wait for it to be back' "$status" 0
+	ask signal flap TERM
+	is 'signal to one that is stopped' "$status" 1
+	has "$work/err" 'no process of flap runs'
+	ask start flap --no-wait
+	is 'start of the one that flaps' "$status" 0
+	ask wait flap lost --timeout 200ms
+	is 'wait in vain' "$status" 124
+	has "$work/err" 'flap: time has run out'
+	ask graph
+	is 'graph' "$status" 0
+	has_in_order "$work/out" '^digraph app \{' '"next" -> "stuck";' '^\}'
+	ask report
+	is 'report' "$status" 0
+	wait_for_line "$work/app.err" 'web +ready for' || return
+	ask reload
+	is 'reload' "$status" 0
+	wait_for_line "$work/app.err" 'reload' || return
+	ask stop-app
+	is 'stop-app' "$status" 0
+	finish "$pid"
+	is 'exit status of the app' "$status" 0
+	[ ! -e "$work/socket" ] || problem 'the socket is still there'
+}
+
+what_has_failed_for_good_is_told() {
+	write_app <<-INI
+		[app]
+		control = $work/socket
+		[server:bad]
+		shell = test ! -e $work/bad
+		optional = yes
+		oneshot = yes
+		[server:good]
+		exec = sleep 1000
+	INI
+	: >"$work/bad"
+	start app "$cratos" run "$work/app.ini"
+	wait_for_line "$work/app.err" 'app +running' || return
+	export CRATOS_CONTROL=$work/socket
+	ask status
+	is 'the app is ready' "$status" 0
+	has "$work/out" '^bad +lost .*exited with status 1'
+	ask start bad
+	is 'start of what fails' "$status" 1
+	has "$work/err" 'bad has failed for good: exited with status 1'
+	rm "$work/bad"
+	ask start bad
+	is 'start of what does not' "$status" 0
+	ask status bad
+	has "$work/out" '^bad +up '
+	stop_app TERM
+}
+
+an_app_is_found_by_its_file() {
+	write_app <<-INI
+		[app]
+		control = $work/socket
+		[server:one]
+		exec = sleep 1000
+	INI
+	start_app || return
+	unset CRATOS_CONTROL
+	ask status
+	is 'nowhere' "$status" 2
+	has "$work/err" 'which app\? say -s SOCKET'
+	ask status -s "$work/app.ini"
+	is 'by its file' "$status" 0
+	ask status one --socket "$work/socket"
+	is 'by its socket' "$status" 0
+	printf '[server:one]\nexec = sleep 1\n' >"$work/other.ini"
+	ask status -s "$work/other.ini"
+	is 'by a file without one' "$status" 2
+	has "$work/err" 'other.ini: \[app\] has no control = PATH'
+	stop_app TERM
+}
+
+only_who_may_does() {
+	local mode
+	[ "$(id -u)" = 0 ] && have setpriv || {
+		skip "${FUNCNAME[0]}" 'needs root, and setpriv'
+		return
+	}
+	chmod 755 "$work" "$tmp"
+	cp "$cratos" "$work/cratos"
+	chmod 755 "$work/cratos"
+	write_app <<-INI
+		[app]
+		control = $work/socket
+		control_mode = 0666
+		control_writers = daemon
+		[server:one]
+		exec = sleep 1000
+	INI
+	start_app || return
+	mode=$(stat -c %a "$work/socket")
+	is 'mode' "$mode" 666
+	export CRATOS_CONTROL=$work/socket
+	run setpriv --reuid=nobody --regid=nogroup --clear-groups \
+		"$work/cratos" status
+	is 'who may read' "$status" 0
+	run setpriv --reuid=nobody --regid=nogroup --clear-groups \
+		"$work/cratos" stop one
+	is 'but not write' "$status" 5
+	has "$work/err" 'only root, the app.s user and the group of writers'
+	run setpriv --reuid=nobody --regid=nogroup --groups=daemon \
+		"$work/cratos" restart one
+	is 'in the group of writers' "$status" 0
+	stop_app TERM
+	sed -i 's/0666/0600/' "$work/app.ini"
+	start_app || return
+	run setpriv --reuid=nobody --regid=nogroup --clear-groups \
+		"$work/cratos" status
+	is 'who may not connect' "$status" 5
+	stop_app TERM
+}
+
+others_speak_http() {
+	write_app <<-INI
+		[app]
+		control = $work/socket
+		[server:one]
+		exec = sleep 1000
+	INI
+	start_app || return
+	has_http GET /v1/status 200 '"name":"one"'
+	has_http POST /v1/status 405 error
+	has_http GET /v1/stop 405 error
+	has_http GET /v1/else 404 error
+	has_http POST /v1/servers/one/else 404 'no such order'
+	has_http POST /v1/servers/none/stop 404 'no server is called none'
+	has_http POST /v1/servers/one/signal 400 'signal=N is wanted'
+	has_http POST '/v1/servers/one/signal?signal=0' 400 'signal=N is wanted'
+	has_http POST '/v1/servers/one/signal?signal=18' 202 accepted
+	run python3 "$tools" hostile "unix:$work/socket" /v1/status
+	has "$work/out" '^garbage: (HTTP/1.[01] 400 .*|cut off)$'
+	has "$work/out" '^a large body: HTTP/1.1 413 '
+	has "$work/out" '^a byte a second: cut off$'
+	has "$work/out" '^idle: all cut off$'
+	has_http POST /v1/stop 202 accepted
+	finish "$pid"
+	is 'exit status' "$status" 0
+}
+
+has_http() { # METHOD PATH STATUS REGEX
+	python3 "$tools" request "unix:$work/socket" "$1" "$2" >"$work/answer" 2>&1
+	is "the status of $1 $2" "$(head -n 1 "$work/answer")" "$3"
+	has "$work/answer" "$4"
+}
+
+wrong_usage_is_told() {
+	local words
+	while read -r words; do
+		# shellcheck disable=SC2086 # words
+		ask $words -s "$work/nowhere"
+		is "exit status of $words" "$status" 2
+		has "$work/err" '^cratos: .*; see "cratos '
+	done <<-'END'
+		start
+		signal one
+		signal one NOTHING
+		wait
+		wait one nothing
+		wait one ready --timeout soon
+		graph one
+		stop-app one
+		status --timeout 1s
+		reload --json
+	END
+	for words in status start stop restart signal wait reload report stop-app \
+		graph; do
+		ask "$words" --help
+		is "exit status of $words --help" "$status" 0
+		has "$work/out" "^usage: cratos $words"
+		ask help "$words"
+		has "$work/out" "^usage: cratos $words"
+	done
+}
+
+wrong_keys_are_told() {
+	write_app <<-INI
+		[app]
+		control_mode = 0660
+		control_writers = daemon
+		[server:one]
+		exec = sleep 1000
+	INI
+	run "$cratos" check "$work/app.ini"
+	is 'exit status' "$status" 78
+	has "$work/err" 'app.ini:2: \[app\] control_mode: does nothing without'
+	has "$work/err" 'app.ini:3: \[app\] control_writers: does nothing without'
+	sed -i "s|^control_mode.*|control = $work/socket\ncontrol_mode = 999|" \
+		"$work/app.ini"
+	run "$cratos" check "$work/app.ini"
+	has "$work/err" "app.ini:3: \\[app\\] control_mode: '999' is not an octal"
+	sed -i 's/999/0600/; s/daemon/no-such-group/' "$work/app.ini"
+	run "$cratos" run "$work/app.ini"
+	is 'exit status' "$status" 1
+	has "$work/err" 'failed: admin: .*no-such-group'
+}
+
+test_that status_says_who_is_stuck_and_what_for
+test_that every_command_works_on_servers_in_trouble
+test_that what_has_failed_for_good_is_told
+test_that an_app_is_found_by_its_file
+test_that only_who_may_does
+test_that others_speak_http
+test_that wrong_usage_is_told
+test_that wrong_keys_are_told
+all_passed
