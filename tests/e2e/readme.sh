@@ -73,6 +73,38 @@ the_app_is_valid_runs_and_stops() {
 	unset WEB_PORT
 }
 
+# The table that it shows is one that is printed, but for its numbers.
+the_app_can_be_operated() {
+	local address
+	read -r ADMIN_PORT DB_PORT < <(python3 "$tools" ports 2)
+	address=127.0.0.1:$ADMIN_PORT
+	export ADMIN_PORT DB_PORT CACHE=$work/cache SHOP_SOCKET=$work/shop.sock
+	export CRATOS_CONTROL=$SHOP_SOCKET
+	block operate >"$work/app.ini"
+	run "$cratos" check "$work/app.ini"
+	is 'exit status of check' "$status" 0
+	start app "$cratos" run "$work/app.ini"
+	wait_for_line "$work/app.err" 'db +ready after' || return
+	run "$cratos" wait cache starting
+	run "$cratos" status
+	is 'what is shown' "$(sed -E "s|$work|/run|; s|/run/cache|/run/cache.sock|" \
+		"$work/out" | as_shown)" \
+		"$(sed -n 's/^    //; /^shop: starting for/,/^web /p' README.md |
+			as_shown)"
+	is 'ready' "$(python3 "$tools" get "$address" /readyz | sed -n 1p)" 503
+	run "$cratos" stop cache
+	is 'exit status of stop' "$status" 0
+	run "$cratos" stop-app
+	finish "$pid"
+	is 'exit status' "$status" 0
+	unset ADMIN_PORT DB_PORT CACHE SHOP_SOCKET CRATOS_CONTROL
+}
+
+# Without what differs each time.
+as_shown() {
+	sed -E 's/[0-9.]+ ?(m?s|[KM]iB)?( |,|$)/#\2/g; s/ +/ /g; s/ +$//'
+}
+
 # What it says of the order, and of the two signals.
 the_servers_in_order_start_reload_report_and_stop() {
 	local folder=$work/order
@@ -182,6 +214,7 @@ each_function_that_is_named_exists() {
 for name in the_daemon_builds_answers_and_stops \
 	the_daemon_tells_an_address_in_use the_app_is_valid_runs_and_stops \
 	the_servers_in_order_start_reload_report_and_stop \
+	the_app_can_be_operated \
 	a_procfile_runs_and_becomes_an_ini_file \
 	each_make_target_that_is_named_exists \
 	each_make_target_that_make_help_tells_exists \
