@@ -31,7 +31,7 @@
 	X(json_array_get)              \
 	X(json_delete)
 
-#define MEMBER(name) __typeof__(name) *name;
+#define MEMBER(name) __typeof__(name) *(name);
 static struct {
 	pthread_once_t once;
 	bool loaded;

@@ -75,6 +75,7 @@ struct making {
 	pid_t parent;
 	bool shares_files;
 	char oom_score_adj[16];
+	int *moved; /* room for as many descriptors as the child gets */
 	struct child_failure *failure; /* shared with the child */
 };
 
@@ -199,8 +200,7 @@ IN_CHILD static int leave_files(bool shared, int end)
 }
 
 /* Copies out of the way of the numbers that they are to get. */
-IN_CHILD static int move_away(const struct child *child, int end,
-    int moved[static SPAWN_ALL_FILES])
+IN_CHILD static int move_away(const struct child *child, int end, int *moved)
 {
 	for (size_t i = 0; i < child->file_count; i++) {
 		moved[i] = (int)syscall(SYS_fcntl, child->files[i].from,
@@ -214,7 +214,7 @@ IN_CHILD static int move_away(const struct child *child, int end,
 IN_CHILD static int take_files(const struct making *making)
 {
 	const struct child *child = making->child;
-	int moved[SPAWN_ALL_FILES], end = STDERR_FILENO + 1, next = end, code;
+	int *moved = making->moved, end = STDERR_FILENO + 1, next = end, code;
 
 	for (size_t i = 0; i < child->file_count; i++) {
 		const struct spawn_file *file = &child->files[i];
@@ -507,7 +507,9 @@ int child_make(const struct child *child, pid_t *pid,
     struct child_failure *failure)
 {
 	const struct workshop *own = workshop();
+	int moved[SPAWN_ALL_FILES] = {0};
 	struct making making = {.child = child,
+	    .moved = moved,
 	    .parent = getpid(),
 	    .shares_files = shares_files()};
 

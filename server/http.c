@@ -60,7 +60,7 @@ enum {
 	X(MHD_queue_response)              \
 	X(MHD_destroy_response)
 
-#define MEMBER(name) __typeof__(name) *name;
+#define MEMBER(name) __typeof__(name) *(name);
 static struct {
 	pthread_once_t once;
 	bool loaded;

@@ -184,10 +184,10 @@ an_app_is_found_by_its_file() {
 
 only_who_may_does() {
 	local mode
-	[ "$(id -u)" = 0 ] && have setpriv || {
+	if [ "$(id -u)" != 0 ] || ! have setpriv; then
 		skip "${FUNCNAME[0]}" 'needs root, and setpriv'
 		return
-	}
+	fi
 	chmod 755 "$work" "$tmp"
 	cp "$cratos" "$work/cratos"
 	chmod 755 "$work/cratos"
