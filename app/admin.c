@@ -79,9 +79,9 @@ static bool page_begin(struct page *page)
 static void page_reply(struct page *page, struct http_request *request,
     int status, const char *type)
 {
-	bool whole = !ferror(page->out) & !fclose(page->out);
+	bool whole = !ferror(page->out);
 
-	if (whole)
+	if (!fclose(page->out) && whole)
 		http_reply(request, status, type, page->text, page->size);
 	else
 		reply(request, 500, "out of memory\n");

@@ -290,7 +290,9 @@ static void serve_graph(struct http_request *request,
 
 	if (out)
 		write_graph(out, status);
-	whole = out && !ferror(out) & !fclose(out);
+	whole = out && !ferror(out);
+	if (out)
+		whole = !fclose(out) && whole;
 	if (whole)
 		http_reply(request, 200, "text/vnd.graphviz; charset=utf-8",
 		    text, size);
