@@ -16,6 +16,7 @@
 #include "app/control.h"
 #include "app/front.h"
 #include "app/metrics.h"
+#include "app/record.h"
 #include "errgroup/clock.h"
 #include "server/http.h"
 #include "server/listener.h"
@@ -25,6 +26,7 @@ static const char plain[] = "text/plain; charset=utf-8";
 struct admin {
 	const struct front *front; /* first */
 	struct admin_options options; /* copied, but for the texts' const */
+	struct record *record; /* NULL without a control socket */
 	struct control *control;
 	struct app *app;
 	pthread_mutex_t lock;
@@ -210,7 +212,8 @@ static int begin(struct admin *admin, struct app *app, char *url, size_t size)
 
 	admin->app = app;
 	if (admin->options.control)
-		ret = control_open(&admin->control, &admin->options, app);
+		ret = control_open(&admin->control, &admin->options, app,
+		    admin->record);
 	if (!ret && admin->options.listen)
 		ret = open_pages(admin);
 	if (ret)
@@ -218,7 +221,20 @@ static int begin(struct admin *admin, struct app *app, char *url, size_t size)
 	return ret ? ret : admin_endpoint(admin, url, size);
 }
 
-static const struct front front = {begin, end};
+static void event(struct admin *admin, const struct app_event *event)
+{
+	if (admin->record)
+		record_event(admin->record, event);
+}
+
+static const struct front front = {begin, end, event};
+
+void admin_log(struct admin *admin, const char *server, const char *text,
+    size_t size)
+{
+	if (admin->record)
+		record_print(admin->record, server, text, size);
+}
 
 static int check(const struct admin_options *options)
 {
@@ -258,7 +274,8 @@ struct admin *admin_new(const struct admin_options *options)
 	    !copy_text(&admin->options.control, options->control) ||
 	    !copy_text(&admin->options.control_group, options->control_group) ||
 	    !copy_text(&admin->options.control_writers,
-		options->control_writers)) {
+		options->control_writers) ||
+	    (options->control && !(admin->record = record_new()))) {
 		admin_free(&admin);
 		errno = ENOMEM;
 	}
@@ -274,6 +291,7 @@ void admin_free(struct admin **admin)
 	*admin = NULL;
 	assert(!old->http);
 	pthread_mutex_destroy(&old->lock);
+	record_free(&old->record);
 	free((char *)old->options.listen);
 	free((char *)old->options.control);
 	free((char *)old->options.control_group);

@@ -3,11 +3,14 @@
  *
  *	GET	/v1/status			all of the app
  *	GET	/v1/graph			who comes after whom, for dot(1)
+ *	GET	/v1/events			what has happened, JSON a line
+ *	GET	/v1/servers/NAME/log?last=N	what it has printed, the same
  *	POST	/v1/servers/NAME/start		also stop, restart
  *	POST	/v1/servers/NAME/signal?signal=N
  *	POST	/v1/stop, /v1/reload, /v1/report
  *
- * Answers are JSON; an error is {"error":"..."}.
+ * Answers are JSON; an error is {"error":"..."}. With ?follow the last two go on
+ * until the app ends.
  *
  * Rights. The file's mode says who can connect, and whoever can may read. To
  * tell something one has to be root, the user that the app runs as, or in the
@@ -28,6 +31,7 @@
 #include <unistd.h>
 
 #include "app/json.h"
+#include "app/record.h"
 #include "errgroup/clock.h"
 #include "server/account.h"
 #include "server/http.h"
@@ -37,8 +41,11 @@ enum { DEFAULT_MODE = 0600, GROUPS_MAX = 65536 };
 
 static const char media_type[] = "application/json";
 
+static const char servers_path[] = "/v1/servers/";
+
 struct control {
 	struct app *app;
+	struct record *record;
 	struct http *http;
 	bool has_writers;
 	gid_t writers;
@@ -280,25 +287,110 @@ static void write_graph(FILE *out, const struct app_status *status)
 	fputs("}\n", out);
 }
 
+/* ---- pages that are written piece by piece ---- */
+
+struct page {
+	FILE *out;
+	char *text;
+	size_t size;
+};
+
+static FILE *page_begin(struct page *page)
+{
+	page->text = NULL;
+	page->out = open_memstream(&page->text, &page->size);
+	return page->out;
+}
+
+static void page_reply(struct page *page, struct http_request *request,
+    const char *type)
+{
+	bool whole = page->out && !ferror(page->out);
+
+	if (page->out)
+		whole = !fclose(page->out) && whole;
+	if (whole)
+		http_reply(request, 200, type, page->text, page->size);
+	else
+		refuse(request, 500, "out of memory");
+	free(page->text);
+}
+
 static void serve_graph(struct http_request *request,
     const struct app_status *status)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	bool whole;
+	struct page page;
 
-	if (out)
-		write_graph(out, status);
-	whole = out && !ferror(out);
-	if (out)
-		whole = !fclose(out) && whole;
-	if (whole)
-		http_reply(request, 200, "text/vnd.graphviz; charset=utf-8",
-		    text, size);
-	else
+	if (page_begin(&page))
+		write_graph(page.out, status);
+	page_reply(&page, request, "text/vnd.graphviz; charset=utf-8");
+}
+
+static uint64_t number_of(const struct http_request *request, const char *name)
+{
+	const char *text = http_argument(request, name);
+
+	return text ? strtoull(text, NULL, 10) : 0;
+}
+
+struct reading {
+	struct record *record;
+	struct record_reader reader;
+	bool follows;
+	char server[64];
+};
+
+static ssize_t read_on(void *arg, char text[static HTTP_STREAM_BYTES])
+{
+	struct reading *reading = arg;
+	size_t size = record_read(reading->record, &reading->reader, text,
+	    HTTP_STREAM_BYTES);
+
+	return size || reading->follows ? (ssize_t)size : -1;
+}
+
+/* server NULL: of the app. */
+static void serve_stream(struct http_request *request, struct record *record,
+    const char *server)
+{
+	struct reading *reading = calloc(1, sizeof(*reading));
+
+	if (!reading) {
 		refuse(request, 500, "out of memory");
-	free(text);
+		return;
+	}
+	reading->record = record;
+	reading->follows = http_argument(request, "follow");
+	if (server) {
+		snprintf(reading->server, sizeof(reading->server), "%s",
+		    server);
+		reading->reader.server = reading->server;
+	}
+	record_begin(record, &reading->reader,
+	    (size_t)number_of(request, "last"));
+	http_stream(request, "application/x-ndjson", read_on, free, reading);
+}
+
+static bool is_server(const struct app_status *status, const char *name)
+{
+	for (size_t i = 0; i < status->server_count; i++)
+		if (!strcmp(status->servers[i].name, name))
+			return true;
+	return false;
+}
+
+static void serve_log(struct http_request *request, struct record *record,
+    const struct app_status *status)
+{
+	const char *at = http_path(request) + strlen(servers_path);
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s", (int)(strlen(at) - strlen("/log")),
+	    at);
+	if (is_server(status, name))
+		serve_stream(request, record, name);
+	else
+		refuse(request, 404, "no server has that name");
 }
 
 /* ---- orders ---- */
@@ -356,10 +448,20 @@ static void order_server(struct http_request *request, struct app *app,
 		    "no such order; there are start, stop, restart and signal");
 }
 
-static const char servers_path[] = "/v1/servers/";
+/* "/v1/servers/NAME/log" */
+static bool is_log(const char *path)
+{
+	const char *last = strrchr(path, '/');
+
+	return !strncmp(path, servers_path, strlen(servers_path)) &&
+	       !strcmp(last, "/log") &&
+	       (size_t)(last - path) >= strlen(servers_path);
+}
 
 static bool is_order(const char *path)
 {
+	if (is_log(path))
+		return false;
 	return !strcmp(path, "/v1/stop") || !strcmp(path, "/v1/reload") ||
 	       !strcmp(path, "/v1/report") ||
 	       !strncmp(path, servers_path, strlen(servers_path));
@@ -387,17 +489,22 @@ static void refuse_method(struct http_request *request, const char *methods)
 	refuse(request, 405, "another method is wanted");
 }
 
-static void serve_page(struct http_request *request, const struct app *app)
+static void serve_page(struct http_request *request,
+    const struct control *control)
 {
 	const char *path = http_path(request);
-	struct app_status *status = app_status(app);
+	struct app_status *status = app_status(control->app);
 
 	if (!status)
 		refuse(request, 500, "out of memory");
 	else if (!strcmp(path, "/v1/status"))
-		serve_status(request, app, status);
+		serve_status(request, control->app, status);
 	else if (!strcmp(path, "/v1/graph"))
 		serve_graph(request, status);
+	else if (!strcmp(path, "/v1/events"))
+		serve_stream(request, control->record, NULL);
+	else if (is_log(path))
+		serve_log(request, control->record, status);
 	else
 		refuse(request, 404, "no such page");
 	app_status_free(&status);
@@ -420,7 +527,7 @@ static void serve(struct http_request *request, void *arg)
 	} else if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
 		refuse_method(request, "GET, HEAD");
 	} else {
-		serve_page(request, control->app);
+		serve_page(request, control);
 	}
 }
 
@@ -453,6 +560,11 @@ static int set_group(const struct admin_options *options)
 	return 0;
 }
 
+static void tell_news(void *http)
+{
+	http_wake(http);
+}
+
 int control_check(const struct admin_options *options)
 {
 	char address[256];
@@ -465,7 +577,7 @@ int control_check(const struct admin_options *options)
 }
 
 int control_open(struct control **control, const struct admin_options *options,
-    struct app *app)
+    struct app *app, struct record *record)
 {
 	struct control *new;
 	char address[256];
@@ -487,8 +599,11 @@ int control_open(struct control **control, const struct admin_options *options,
 		    options->control_mode ? options->control_mode
 					  : DEFAULT_MODE,
 		    serve, new);
-	if (!ret)
+	if (!ret) {
+		new->record = record;
+		record_on_news(record, tell_news, new->http);
 		ret = set_group(options);
+	}
 	if (!ret)
 		ret = http_start(new->http);
 	if (ret)
@@ -504,6 +619,8 @@ void control_close(struct control **control)
 	if (!old)
 		return;
 	*control = NULL;
+	if (old->record)
+		record_on_news(old->record, NULL, NULL);
 	http_close(&old->http);
 	free(old);
 }

@@ -5,13 +5,14 @@
 #include <cratos/admin.h>
 
 struct control;
+struct record;
 
 /* Options that must hold. 0 or -EINVAL, -ENAMETOOLONG, with words. */
 int control_check(const struct admin_options *options);
 
-/* Serves options->control. 0 or a negative errno with words. */
+/* Serves options->control, and what is on record. 0 or a negative errno with words. */
 int control_open(struct control **control, const struct admin_options *options,
-    struct app *app);
+    struct app *app, struct record *record);
 void control_close(struct control **control);
 
 #endif

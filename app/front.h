@@ -9,6 +9,7 @@
 
 struct admin;
 struct app;
+struct app_event;
 
 /* The first member of struct admin. */
 struct front {
@@ -19,6 +20,8 @@ struct front {
 	int (*begin)(struct admin *admin, struct app *app, char *url,
 	    size_t size);
 	void (*end)(struct admin *admin);
+	/* On the loop's thread, before the program hears of it. */
+	void (*event)(struct admin *admin, const struct app_event *event);
 };
 
 static inline const struct front *front_of(const struct admin *admin)

@@ -17,7 +17,9 @@
  *	manager.c what the service manager is told
  *	admin.c   pages over HTTP: health, metrics; see front.h
  *	control.c what an operator asks, and tells
- *	json.c    how that is written
+ *	record.c  what has happened, and what servers have printed
+ *	history.c the last of many texts
+ *	json.c    JSON by a library that is loaded
  *	metrics.c the text of the latter
  *	names.c   lists of names in texts of a given size
  *

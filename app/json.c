@@ -159,7 +159,7 @@ char *json_write(const json_t *value)
 
 json_t *json_parse(const char *text, size_t size)
 {
-	return lib.json_loadb(text, size, 0, NULL);
+	return lib.json_loadb(text, size, JSON_DECODE_ANY, NULL);
 }
 
 json_t *json_member(const json_t *object, const char *key)
@@ -173,6 +173,11 @@ const char *json_text_of(const json_t *object, const char *key)
 	    lib.json_string_value(lib.json_object_get(object, key));
 
 	return text ? text : "";
+}
+
+const char *json_text(const json_t *value)
+{
+	return lib.json_string_value(value);
 }
 
 int64_t json_number_of(const json_t *object, const char *key)

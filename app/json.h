@@ -38,6 +38,8 @@ json_t *json_parse(const char *text, size_t size);
 /* What is not there, or is another type, is NULL, "", 0, false. */
 json_t *json_member(const json_t *object, const char *key);
 const char *json_text_of(const json_t *object, const char *key);
+/* Of a text itself, NULL if it is another type. */
+const char *json_text(const json_t *value);
 int64_t json_number_of(const json_t *object, const char *key);
 bool json_bool_of(const json_t *object, const char *key);
 size_t json_count(const json_t *array);

@@ -100,7 +100,7 @@ static void tell_stderr(struct app *app, const struct app_event *event)
 
 static bool is_heard(const struct app *app, enum app_event_type type)
 {
-	return app->on_event || type == APP_EVENT_STUCK ||
+	return app->on_event || app->admin_serves || type == APP_EVENT_STUCK ||
 	       type == APP_EVENT_REPORT;
 }
 
@@ -108,13 +108,15 @@ static void tell(struct app *app, struct app_event *event)
 {
 	if (!is_heard(app, event->type))
 		return;
-	if (!app->on_event) {
-		tell_stderr(app, event);
-		return;
-	}
 	event->state = app->state;
 	clock_gettime(CLOCK_REALTIME, &event->time);
-	app->on_event(event, app->event_arg);
+	if (app->admin_serves)
+		front_of(app->admin)->event(app->admin, event);
+	if (app->on_event)
+		app->on_event(event, app->event_arg);
+	else if (event->type == APP_EVENT_STUCK ||
+		 event->type == APP_EVENT_REPORT)
+		tell_stderr(app, event);
 }
 
 static struct app_event event_of(enum app_event_type type,

@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@
 
 enum {
 	ACCEPTS = 16, /* at a time */
+	END_MS = 300, /* for streams to be read to their end */
 	FULL_PAUSE_MS = 100, /* no descriptor, and nobody to cut off */
 	FIRST_BODY = 256
 };
@@ -45,19 +47,22 @@ enum {
 /* ---- the library ---- */
 
 #define LIBRARY "libmicrohttpd.so.12"
-#define SYMBOLS(X)                         \
-	X(MHD_start_daemon)                \
-	X(MHD_stop_daemon)                 \
-	X(MHD_run)                         \
-	X(MHD_get_timeout)                 \
-	X(MHD_get_daemon_info)             \
-	X(MHD_add_connection)              \
-	X(MHD_get_connection_info)         \
-	X(MHD_lookup_connection_value)     \
-	X(MHD_lookup_connection_value_n)   \
-	X(MHD_create_response_from_buffer) \
-	X(MHD_add_response_header)         \
-	X(MHD_queue_response)              \
+#define SYMBOLS(X)                           \
+	X(MHD_start_daemon)                  \
+	X(MHD_stop_daemon)                   \
+	X(MHD_run)                           \
+	X(MHD_get_timeout)                   \
+	X(MHD_get_daemon_info)               \
+	X(MHD_add_connection)                \
+	X(MHD_get_connection_info)           \
+	X(MHD_lookup_connection_value)       \
+	X(MHD_lookup_connection_value_n)     \
+	X(MHD_create_response_from_buffer)   \
+	X(MHD_create_response_from_callback) \
+	X(MHD_suspend_connection)            \
+	X(MHD_resume_connection)             \
+	X(MHD_add_response_header)           \
+	X(MHD_queue_response)                \
 	X(MHD_destroy_response)
 
 #define MEMBER(name) __typeof__(name) *(name);
@@ -89,7 +94,19 @@ static int need_library(void)
 
 /* ---- a server ---- */
 
+struct stream {
+	struct http *http;
+	struct connection *connection; /* NULL: it has gone */
+	http_source_fn *source;
+	void (*done)(void *arg);
+	void *arg;
+	int64_t said_ms; /* when something was said last */
+	size_t at, used;
+	char text[HTTP_STREAM_BYTES];
+};
+
 struct http_request {
+	struct http *http;
 	struct MHD_Connection *connection;
 	int fd;
 	const char *extra, *extra_value; /* a header of the answer */
@@ -102,8 +119,10 @@ struct http_request {
 /* A place is free if there is no descriptor in it. */
 struct connection {
 	int fd; /* the library's; less than 0: none */
-	int64_t until_ms;
+	int64_t since_ms, until_ms;
 	bool cut;
+	bool waits; /* its stream has nothing to say */
+	struct stream *stream; /* NULL: it is none */
 	struct http_request request;
 };
 
@@ -116,6 +135,9 @@ struct http {
 	pthread_t thread;
 	bool started;
 	atomic_bool closing;
+	bool ending; /* streams are at their end when they have said all */
+	atomic_int waiting; /* how many streams are */
+	int stream_count;
 	int64_t paused_ms; /* nobody is accepted until then */
 	struct connection connections[HTTP_CONNECTIONS];
 };
@@ -157,16 +179,12 @@ const char *http_header(const struct http_request *request, const char *name)
 	    MHD_HEADER_KIND, name);
 }
 
-static enum MHD_Result queue(struct http_request *request, int status,
-    const char *type, const char *text, size_t size)
+/* The response is given away. */
+static enum MHD_Result finish(struct http_request *request, int status,
+    const char *type, struct MHD_Response *response)
 {
-	struct MHD_Response *response =
-	    lib.MHD_create_response_from_buffer(size, (void *)text,
-		MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result ret;
 
-	if (!response)
-		return MHD_NO;
 	lib.MHD_add_response_header(response, "Content-Type", type);
 	lib.MHD_add_response_header(response, "Cache-Control", "no-store");
 	lib.MHD_add_response_header(response, "Connection", "close");
@@ -177,6 +195,16 @@ static enum MHD_Result queue(struct http_request *request, int status,
 	    response);
 	lib.MHD_destroy_response(response);
 	return ret;
+}
+
+static enum MHD_Result queue(struct http_request *request, int status,
+    const char *type, const char *text, size_t size)
+{
+	struct MHD_Response *response =
+	    lib.MHD_create_response_from_buffer(size, (void *)text,
+		MHD_RESPMEM_MUST_COPY);
+
+	return response ? finish(request, status, type, response) : MHD_NO;
 }
 
 int http_fd(const struct http_request *request)
@@ -196,6 +224,140 @@ void http_reply(struct http_request *request, int status, const char *type,
 {
 	assert(!request->replied);
 	request->replied = queue(request, status, type, text, size) == MHD_YES;
+}
+
+/* ---- streams ---- */
+
+static void go_on(struct connection *connection)
+{
+	struct http *http = connection->request.http;
+
+	if (!connection->waits)
+		return;
+	connection->waits = false;
+	http->waiting--;
+	connection->until_ms = clock_deadline_ms(HTTP_TIME_MS);
+	lib.MHD_resume_connection(connection->request.connection);
+}
+
+/* False if there is nothing to say now. */
+static bool refill(struct stream *stream, ssize_t *size)
+{
+	int64_t now_ms = clock_ms();
+
+	*size = stream->source(stream->arg, stream->text);
+	if (!*size && stream->http->ending)
+		*size = -1;
+	if (!*size && now_ms - stream->said_ms >= HTTP_BEAT_MS)
+		stream->text[(*size)++] = '\n';
+	if (!*size)
+		return false;
+	stream->said_ms = now_ms;
+	stream->at = 0;
+	stream->used = *size > 0 ? (size_t)*size : 0;
+	return true;
+}
+
+/*
+ * False if it waits. Who has news looks at `waiting` after it has put them there:
+ * so it is counted first, and then looked once more.
+ */
+static bool has_news(struct stream *stream, ssize_t *size)
+{
+	struct connection *connection = stream->connection;
+
+	if (refill(stream, size))
+		return true;
+	stream->http->waiting++;
+	if (refill(stream, size)) {
+		stream->http->waiting--;
+		return true;
+	}
+	connection->waits = true;
+	lib.MHD_suspend_connection(connection->request.connection);
+	return false;
+}
+
+static ssize_t read_stream(void *arg, uint64_t position, char *text,
+    size_t most)
+{
+	struct stream *stream = arg;
+	ssize_t size;
+
+	(void)position;
+	if (stream->at == stream->used) {
+		if (!has_news(stream, &size))
+			return 0;
+		if (size < 0)
+			return MHD_CONTENT_READER_END_OF_STREAM;
+	}
+	stream->connection->until_ms = clock_deadline_ms(HTTP_TIME_MS);
+	size = (ssize_t)(stream->used - stream->at);
+	if ((size_t)size > most)
+		size = (ssize_t)most;
+	memcpy(text, stream->text + stream->at, (size_t)size);
+	stream->at += (size_t)size;
+	return size;
+}
+
+static void free_stream(void *arg)
+{
+	struct stream *stream = arg;
+
+	if (stream->connection)
+		stream->connection->stream = NULL;
+	stream->http->stream_count--;
+	stream->done(stream->arg);
+	free(stream);
+}
+
+static struct stream *new_stream(struct http_request *request,
+    http_source_fn *source, void (*done)(void *arg), void *arg)
+{
+	struct stream *stream = malloc(sizeof(*stream));
+
+	if (!stream)
+		return NULL;
+	stream->connection =
+	    (struct connection *)((char *)request -
+				  offsetof(struct connection, request));
+	stream->http = request->http;
+	stream->source = source;
+	stream->done = done;
+	stream->arg = arg;
+	stream->said_ms = clock_ms();
+	stream->at = stream->used = 0;
+	return stream;
+}
+
+void http_stream(struct http_request *request, const char *type,
+    http_source_fn *source, void (*done)(void *arg), void *arg)
+{
+	static const char busy[] = "too many streams\n";
+	struct stream *stream = NULL;
+	struct MHD_Response *response = NULL;
+
+	if (request->http->stream_count < HTTP_STREAMS)
+		stream = new_stream(request, source, done, arg);
+	if (stream)
+		response =
+		    lib.MHD_create_response_from_callback(MHD_SIZE_UNKNOWN,
+			HTTP_STREAM_BYTES, read_stream, stream, free_stream);
+	if (!response) {
+		free(stream);
+		done(arg);
+		http_reply(request, 503, "text/plain", busy, strlen(busy));
+		return;
+	}
+	stream->connection->stream = stream;
+	request->http->stream_count++;
+	request->replied = finish(request, 200, type, response) == MHD_YES;
+}
+
+void http_wake(struct http *http)
+{
+	if (http->waiting)
+		eventfd_write(http->wake, 1);
 }
 
 static enum MHD_Result refuse(struct http_request *request, int status,
@@ -262,6 +424,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection,
 	request->method = method;
 	request->path = url;
 	request->fd = ours->fd;
+	request->http = http;
 	if (!request->begun) {
 		request->begun = true;
 		return announces_too_much(request)
@@ -284,8 +447,13 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection,
 
 /* ---- connections ---- */
 
-static void forget(struct connection *connection)
+static void forget(struct http *http, struct connection *connection)
 {
+	/* Its end is the library's to say. */
+	if (connection->stream)
+		connection->stream->connection = NULL;
+	if (connection->waits)
+		http->waiting--;
 	free(connection->request.body);
 	*connection = (struct connection){.fd = -1};
 }
@@ -303,13 +471,22 @@ static void notify(void *arg, struct MHD_Connection *connection,
 					    MHD_CONNECTION_INFO_CONNECTION_FD)
 					 ->connect_fd);
 	if (ours)
-		forget(ours);
+		forget(http, ours);
 }
 
 static void cut(struct connection *connection)
 {
 	connection->cut = true;
 	shutdown(connection->fd, SHUT_RDWR);
+	go_on(connection);
+}
+
+/* Streams last; of the others those who are there for long. */
+static bool is_rather(const struct connection *a, const struct connection *b)
+{
+	if (!a->stream != !b->stream)
+		return !a->stream;
+	return a->since_ms < b->since_ms;
 }
 
 /* The oldest that is not on its way out; NULL: there is none. */
@@ -322,7 +499,7 @@ static struct connection *oldest(struct http *http)
 
 		if (connection->fd < 0 || connection->cut)
 			continue;
-		if (!found || connection->until_ms < found->until_ms)
+		if (!found || is_rather(connection, found))
 			found = connection;
 	}
 	return found;
@@ -363,15 +540,26 @@ static bool accept_one(struct http *http)
 		return false;
 	}
 	*place = (struct connection){.fd = fd,
+	    .since_ms = clock_ms(),
 	    .until_ms = clock_deadline_ms(HTTP_TIME_MS)};
 	/* It closes the socket if it cannot take it. */
 	if (lib.MHD_add_connection(http->daemon, fd,
 		(struct sockaddr *)&address, size) != MHD_YES)
-		forget(place);
+		forget(http, place);
 	return true;
 }
 
-/* Cuts off those whose time is over; when the next one's is. */
+/* When something is to be done about it. */
+static int64_t due_ms(const struct connection *connection)
+{
+	return connection->waits ? connection->stream->said_ms + HTTP_BEAT_MS
+				 : connection->until_ms;
+}
+
+/*
+ * Cuts off those whose time is over, and has streams say that they are there;
+ * when the next one's is.
+ */
 static int64_t check_time(struct http *http, int64_t now_ms)
 {
 	int64_t next_ms = INT64_MAX;
@@ -381,12 +569,21 @@ static int64_t check_time(struct http *http, int64_t now_ms)
 
 		if (connection->fd < 0 || connection->cut)
 			continue;
-		if (now_ms >= connection->until_ms)
+		if (now_ms >= due_ms(connection) && connection->waits)
+			go_on(connection);
+		else if (now_ms >= due_ms(connection))
 			cut(connection);
-		else if (connection->until_ms < next_ms)
-			next_ms = connection->until_ms;
+		else if (due_ms(connection) < next_ms)
+			next_ms = due_ms(connection);
 	}
 	return next_ms;
+}
+
+static void wake_streams(struct http *http)
+{
+	for (size_t i = 0; i < HTTP_CONNECTIONS; i++)
+		if (http->connections[i].fd >= 0)
+			go_on(&http->connections[i]);
 }
 
 /* ---- the thread ---- */
@@ -406,25 +603,46 @@ static int timeout_ms(struct http *http)
 	return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
 }
 
+static void turn(struct http *http, int timeout)
+{
+	bool accepts = !http->paused_ms && !http->ending;
+	struct pollfd fds[] = {{.fd = http->wake, .events = POLLIN},
+	    {.fd = http->library_fd, .events = POLLIN},
+	    {.fd = accepts ? http->listener.fd : -1, .events = POLLIN}};
+	eventfd_t unused;
+
+	if (poll(fds, sizeof(fds) / sizeof(*fds), timeout) < 0)
+		return;
+	if (fds[0].revents && !eventfd_read(http->wake, &unused))
+		wake_streams(http);
+	if (http->paused_ms && clock_ms() >= http->paused_ms)
+		http->paused_ms = 0;
+	for (int i = 0; i < ACCEPTS && fds[2].revents; i++)
+		if (!accept_one(http))
+			break;
+	lib.MHD_run(http->daemon);
+}
+
+/* The last words are for those who listen: at the end is what they wait for. */
+static void end_streams(struct http *http)
+{
+	int64_t end_ms = clock_deadline_ms(END_MS);
+	int64_t left_ms = END_MS;
+
+	http->ending = true;
+	wake_streams(http);
+	lib.MHD_run(http->daemon);
+	for (; http->stream_count && left_ms > 0; left_ms = end_ms - clock_ms())
+		turn(http, (int)left_ms);
+}
+
 static void *serve(void *arg)
 {
 	struct http *http = arg;
 
-	while (!http->closing) {
-		bool accepts = !http->paused_ms;
-		struct pollfd fds[] = {{.fd = http->wake, .events = POLLIN},
-		    {.fd = http->library_fd, .events = POLLIN},
-		    {.fd = accepts ? http->listener.fd : -1, .events = POLLIN}};
-
-		if (poll(fds, sizeof(fds) / sizeof(*fds), timeout_ms(http)) < 0)
-			continue;
-		if (http->paused_ms && clock_ms() >= http->paused_ms)
-			http->paused_ms = 0;
-		for (int i = 0; i < ACCEPTS && fds[2].revents; i++)
-			if (!accept_one(http))
-				break;
-		lib.MHD_run(http->daemon);
-	}
+	while (!http->closing)
+		turn(http, timeout_ms(http));
+	end_streams(http);
 	return NULL;
 }
 
@@ -442,8 +660,9 @@ static int start_library(struct http *http)
 	const union MHD_DaemonInfo *info;
 
 	http->daemon =
-	    lib.MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0,
-		NULL, NULL, handle, http, MHD_OPTION_EXTERNAL_LOGGER,
+	    lib.MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+				     MHD_ALLOW_SUSPEND_RESUME,
+		0, NULL, NULL, handle, http, MHD_OPTION_EXTERNAL_LOGGER,
 		say_nothing, NULL, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)HTTP_MEMORY, MHD_OPTION_NOTIFY_CONNECTION, notify, http,

@@ -6,7 +6,8 @@
  *
  * One thread serves all. A connection is for one request, and is cut off when it
  * has taken longer than HTTP_TIME_MS, from when it was made until the answer was
- * taken; if there are HTTP_CONNECTIONS the oldest is cut off for a new one. Memory
+ * taken; that of a stream may take as long as its reader goes on to read. If there
+ * are HTTP_CONNECTIONS the oldest is cut off for a new one. Memory
  * is HTTP_MEMORY and HTTP_BODY_MAX a connection, at most, and the answers.
  */
 #ifndef CRATOS_HTTP_H
@@ -19,6 +20,9 @@
 enum {
 	HTTP_CONNECTIONS = 128,
 	HTTP_TIME_MS = 10000,
+	HTTP_STREAMS = 32, /* of them; more are refused */
+	HTTP_STREAM_BYTES = 32 * 1024, /* room for a piece of one */
+	HTTP_BEAT_MS = 5000, /* an empty line in a stream that says nothing */
 	HTTP_MEMORY = 16 * 1024, /* for the request's line and headers */
 	HTTP_BODY_MAX = 16 * 1024
 };
@@ -39,6 +43,25 @@ typedef void http_handler_fn(struct http_request *request, void *arg);
  */
 int http_open(struct http **http, const char *address, mode_t mode,
     http_handler_fn *handler, void *arg);
+
+/*
+ * What a stream consists of: writes the next whole lines to text, and returns how
+ * many bytes that is, 0 if there is nothing now, or -1 if there is no more to come.
+ * Called on the server's thread.
+ */
+typedef ssize_t http_source_fn(void *arg, char text[static HTTP_STREAM_BYTES]);
+
+/*
+ * In the place of http_reply: an answer of lines, as they come, until the source
+ * is at its end, or the server: what there is then is still sent. The source is
+ * asked again after http_wake. done(arg) is called in any case, also if there are
+ * too many streams, and the answer is 503.
+ */
+void http_stream(struct http_request *request, const char *type,
+    http_source_fn *source, void (*done)(void *arg), void *arg);
+
+/* There may be news for streams. From any thread; does not block. */
+void http_wake(struct http *http);
 
 /* Serves from now on, on a thread with all signals blocked. 0 or an errno. */
 int http_start(struct http *http);

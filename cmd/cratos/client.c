@@ -8,6 +8,8 @@
 #include "cmd/cratos/client.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,11 @@
 
 #include "cmd/cratos/keys.h"
 
-enum { ANSWER_MAX = 64 * 1024 * 1024, PATIENCE_S = 15 };
+enum {
+	ANSWER_MAX = 64 * 1024 * 1024,
+	LINE_MAX_BYTES = 1024 * 1024,
+	PATIENCE_S = 15
+};
 
 static int complain(int status, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -187,6 +193,15 @@ static int exchange(int fd, const char *method, const char *path,
 	return ret ? ret : split(answer);
 }
 
+static int no_app(const struct client *client, int code)
+{
+	bool forbidden = code == -EACCES || code == -EPERM;
+
+	return complain(forbidden ? CLIENT_NO_RIGHT : CLIENT_NO_APP,
+	    "%s: %s: no app answers there%s", client->socket, strerror(-code),
+	    forbidden ? " for this user" : "");
+}
+
 int client_ask(const struct client *client, const char *method,
     const char *path, struct answer *answer, bool quiet)
 {
@@ -205,14 +220,136 @@ int client_ask(const struct client *client, const char *method,
 	}
 	if (ret == -ENOPKG)
 		return CLIENT_NOT_SO;
-	errno = -ret;
-	if (!quiet)
-		complain(CLIENT_NO_APP, "%s: %s: no app answers there%s",
-		    client->socket, strerror(-ret),
-		    ret == -EACCES || ret == -EPERM ? " for this user" : "");
-	return ret == -EACCES || ret == -EPERM ? CLIENT_NO_RIGHT
-					       : CLIENT_NO_APP;
+	if (quiet)
+		return CLIENT_NO_APP;
+	return no_app(client, ret);
 }
+
+/* ---- following ---- */
+
+/* Buffered bytes of a connection. */
+struct follower {
+	int fd;
+	size_t used, size;
+	char *text;
+};
+
+/* One line without its end, NULL at the end of all; *ret says why. */
+static char *next_line(struct follower *follower, size_t *taken, int *ret)
+{
+	for (;;) {
+		char *end = follower->used
+				? memchr(follower->text, '\n', follower->used)
+				: NULL;
+		ssize_t size;
+
+		*ret = 0;
+		if (end) {
+			*end = '\0';
+			*taken = (size_t)(end - follower->text) + 1;
+			return follower->text;
+		}
+		if (follower->used + 1 >= follower->size) {
+			size_t room =
+			    follower->size ? 2 * follower->size : 8192;
+			char *text = room > LINE_MAX_BYTES
+					 ? NULL
+					 : realloc(follower->text, room);
+
+			*ret = -ENOMEM;
+			if (!text)
+				return NULL;
+			follower->text = text;
+			follower->size = room;
+		}
+		size = recv(follower->fd, follower->text + follower->used,
+		    follower->size - follower->used, 0);
+		if (size < 0 && errno == EINTR)
+			continue;
+		*ret = size < 0 ? -errno : 0;
+		if (size <= 0)
+			return NULL;
+		follower->used += (size_t)size;
+	}
+}
+
+static void take_line(struct follower *follower, size_t taken)
+{
+	follower->used -= taken;
+	memmove(follower->text, follower->text + taken, follower->used);
+}
+
+/* The status of HTTP, and all lines of the head taken; or a negative errno. */
+static int read_head(struct follower *follower)
+{
+	size_t taken;
+	int ret, status = 0;
+	char *line;
+
+	while ((line = next_line(follower, &taken, &ret))) {
+		bool last = !*line || !strcmp(line, "\r");
+
+		if (!status)
+			status = strlen(line) > 9 ? atoi(line + 9) : -EPROTO;
+		take_line(follower, taken);
+		if (last || status < 0)
+			return status;
+	}
+	return ret ? ret : -EPROTO;
+}
+
+static int read_lines(struct follower *follower, bool is_error,
+    int (*fn)(const json_t *line, void *arg), void *arg)
+{
+	size_t taken;
+	int ret, status = CLIENT_DONE;
+	char *line;
+
+	while (!status && (line = next_line(follower, &taken, &ret))) {
+		json_t *value = json_parse(line, strlen(line));
+
+		/* An empty one says only that the app is there. */
+		if (value && is_error)
+			status = complain(CLIENT_NOT_SO, "%s",
+			    json_text_of(value, "error"));
+		else if (value)
+			status = fn(value, arg);
+		json_drop(&value);
+		take_line(follower, taken);
+	}
+	if (!status && ret == -EAGAIN)
+		return complain(CLIENT_NO_APP, "the app does not answer");
+	return status;
+}
+
+int client_follow(const struct client *client, const char *path,
+    int (*fn)(const json_t *line, void *arg), void *arg)
+{
+	struct follower follower = {.fd = reach(client)};
+	char request[1024];
+	int ret = follower.fd, status;
+
+	if (json_need_library())
+		return complain(CLIENT_NOT_SO, "%s", error_of(-ENOPKG).text);
+	snprintf(request, sizeof(request),
+	    "GET %s HTTP/1.0\r\nHost: app\r\n\r\n", path);
+	if (ret >= 0)
+		ret = send_all(follower.fd, request, strlen(request));
+	if (!ret)
+		ret = read_head(&follower);
+	if (ret < 0)
+		status = no_app(client, ret);
+	else
+		status = read_lines(&follower, ret != 200, fn, arg);
+	if (ret == 404)
+		status = CLIENT_NO_SERVER;
+	if (follower.fd >= 0)
+		close(follower.fd);
+	free(follower.text);
+	return status;
+}
+
+/* ---- what it means ---- */
 
 int answer_check(const struct answer *answer)
 {

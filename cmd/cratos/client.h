@@ -43,6 +43,13 @@ int client_find(struct client *client, const char *where);
 int client_ask(const struct client *client, const char *method,
     const char *path, struct answer *answer, bool quiet);
 
+/*
+ * The same of an answer that is JSON a line: fn gets each as it comes. It ends
+ * where the app says so, or ends itself.
+ */
+int client_follow(const struct client *client, const char *path,
+    int (*fn)(const json_t *line, void *arg), void *arg);
+
 /* What the answer means: CLIENT_DONE, or another one after such a line. */
 int answer_check(const struct answer *answer);
 void answer_fini(struct answer *answer);

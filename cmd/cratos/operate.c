@@ -19,6 +19,7 @@
 
 #include "cmd/cratos/client.h"
 #include "cmd/cratos/keys.h"
+#include "cmd/cratos/line.h"
 #include "cmd/cratos/main.h"
 #include "cmd/cratos/status.h"
 #include "errgroup/clock.h"
@@ -28,13 +29,15 @@ enum {
 	PAUSE_MAX_MS = 200,
 	WATCH_MS = 1000,
 	DEFAULT_TIMEOUT_MS = 60000,
+	DEFAULT_LINES = 100,
 	PATH_SIZE = 512
 };
 
 struct request {
 	const char *command, *where;
-	bool json, watch, no_wait;
+	bool json, watch, no_wait, follow;
 	int64_t timeout_ms;
+	long lines;
 	int count;
 	char **words;
 	struct client client;
@@ -330,6 +333,97 @@ static int graph_command(struct request *request)
 	return status;
 }
 
+/* ---- what has happened, and what was printed ---- */
+
+/* For a terminal, without what could do something to it. */
+static void print_text(const char *text)
+{
+	size_t size = strlen(text);
+	struct line line = {.size = 4 * size + 64};
+
+	if (!isatty(STDOUT_FILENO)) {
+		fputs(text, stdout);
+		return;
+	}
+	line.text = malloc(line.size);
+	if (!line.text)
+		return;
+	line_escaped(&line, text, size, true);
+	fwrite(line.text, 1, line.used, stdout);
+	free(line.text);
+}
+
+static void print_event(const json_t *event)
+{
+	const char *server = json_text_of(event, "server");
+	const char *text = json_text_of(event, "text");
+	int64_t pid = json_number_of(event, "pid");
+	int64_t took_ms = json_number_of(event, "took_ms");
+	bool is_state = !strcmp(json_text_of(event, "event"), "state");
+
+	printf("%s  ", json_text_of(event, "time"));
+	print_text(*server ? server : "-");
+	printf("  %s", json_text_of(event, is_state ? "state" : "event"));
+	if (took_ms && !is_state) /* else it is that of the one before */
+		printf("  %" PRId64 " ms", took_ms);
+	if (pid)
+		printf("  pid %" PRId64, pid);
+	if (*text) {
+		fputs("  ", stdout);
+		print_text(text);
+	}
+	putchar('\n');
+}
+
+static int print_line(const json_t *element, void *arg)
+{
+	const struct request *request = arg;
+	const char *line = json_text(element);
+	char *text;
+
+	if (json_bool_of(element, "lost")) {
+		fprintf(stderr, "cratos: some were lost here\n");
+	} else if (line) {
+		print_text(line);
+		putchar('\n');
+	} else if (request->json) {
+		text = json_write(element);
+		puts(text ? text : "");
+		free(text);
+	} else {
+		print_event(element);
+	}
+	return fflush(stdout) || ferror(stdout) ? CLIENT_NOT_SO : CLIENT_DONE;
+}
+
+static int follow(struct request *request, const char *what)
+{
+	char path[PATH_SIZE + 32];
+
+	snprintf(path, sizeof(path), "%s?last=%ld%s", what, request->lines,
+	    request->follow ? "&follow" : "");
+	return client_follow(&request->client, path, print_line, request);
+}
+
+static int logs_command(struct request *request)
+{
+	char path[PATH_SIZE];
+
+	if (request->count != 1)
+		return usage(request, "one server is wanted", NULL);
+	server_path(path, request->words[0], "log");
+	return follow(request, path);
+}
+
+static int events_command(struct request *request)
+{
+	if (request->count)
+		return usage(request, "it is about the whole app, not ",
+		    request->words[0]);
+	request->lines = 0;
+	return follow(request, "/v1/events");
+}
+
 static int show_status(const struct request *request, bool again)
 {
 	struct answer answer;
@@ -386,7 +480,7 @@ static const struct command {
 	"\n" COMMON_HELP "      --json          what the app says, as JSON\n"
 	"  -w, --watch         anew each second, until the app has ended\n"
 	"  -h, --help          this text\n" EXIT_HELP},
-    {"start", order_command, "nt",
+    {"start", order_command, "Nt",
 	"usage: cratos start [-s WHERE] [--timeout TIME] [--no-wait] SERVER...\n"
 	"\n"
 	"Starts what was stopped, has failed for good, or waits for its restart, and\n"
@@ -395,7 +489,7 @@ static const struct command {
 	"      --timeout TIME  how long to wait; 1m, 0 is for ever\n"
 	"      --no-wait       do not wait\n"
 	"  -h, --help          this text\n" EXIT_HELP},
-    {"stop", order_command, "nt",
+    {"stop", order_command, "Nt",
 	"usage: cratos stop [-s WHERE] [--timeout TIME] [--no-wait] SERVER...\n"
 	"\n"
 	"Stops it, after what needs it, and waits until it has stopped. It stays so\n"
@@ -404,7 +498,7 @@ static const struct command {
 	"      --timeout TIME  how long to wait; 1m, 0 is for ever\n"
 	"      --no-wait       do not wait\n"
 	"  -h, --help          this text\n" EXIT_HELP},
-    {"restart", order_command, "nt",
+    {"restart", order_command, "Nt",
 	"usage: cratos restart [-s WHERE] [--timeout TIME] [--no-wait] SERVER...\n"
 	"\n"
 	"Stops it and starts it again, with those that its restart_scope says, and\n"
@@ -425,6 +519,23 @@ static const struct command {
 	"waiting, starting, failing, stopping, restarting, stopped or lost.\n"
 	"\n" COMMON_HELP
 	"      --timeout TIME  how long to wait; 1m, 0 is for ever\n"
+	"  -h, --help          this text\n" EXIT_HELP},
+    {"logs", logs_command, "fn",
+	"usage: cratos logs [-s WHERE] [-f] [-n LINES] SERVER\n"
+	"\n"
+	"What the server has printed: the last 100 lines, as far as they are kept, which\n"
+	"are 64 KiB; whatever its log key says, but for inherit and null.\n"
+	"\n" COMMON_HELP
+	"  -f, --follow        and what it prints from now on, until the app ends\n"
+	"  -n, --lines LINES   how many; 0: all that are kept\n"
+	"  -h, --help          this text\n" EXIT_HELP},
+    {"events", events_command, "fj",
+	"usage: cratos events [-s WHERE] [-f] [--json]\n"
+	"\n"
+	"What has happened in the app, as far as it is kept.\n"
+	"\n" COMMON_HELP
+	"  -f, --follow        and what happens from now on, until the app ends\n"
+	"      --json          an object a line, as cratos run --json has them\n"
 	"  -h, --help          this text\n" EXIT_HELP},
     {"reload", app_command, "",
 	"usage: cratos reload [-s WHERE]\n"
@@ -490,6 +601,14 @@ static bool parse_time(const char *text, int64_t *ms)
 	return value && *text && !strpbrk(text, "\n;#");
 }
 
+static bool parse_lines(const char *text, long *lines)
+{
+	char *end;
+
+	*lines = strtol(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end;
+}
+
 /* -1 to go on, else the exit status. */
 static int parse(const struct command *command, int argc, char **argv,
     struct request *request)
@@ -498,12 +617,14 @@ static int parse(const struct command *command, int argc, char **argv,
 						  NULL, 's'},
 	    {"help", no_argument, NULL, 'h'}, {"json", no_argument, NULL, 'j'},
 	    {"watch", no_argument, NULL, 'w'},
-	    {"no-wait", no_argument, NULL, 'n'},
+	    {"no-wait", no_argument, NULL, 'N'},
+	    {"follow", no_argument, NULL, 'f'},
+	    {"lines", required_argument, NULL, 'n'},
 	    {"timeout", required_argument, NULL, 't'}, {0}};
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":s:hw", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":s:hwfn:", longs, NULL)) != -1) {
 		if (c == 'h')
 			return print_help(command->help);
 		if (c == ':')
@@ -518,7 +639,10 @@ static int parse(const struct command *command, int argc, char **argv,
 			return usage(request, "no time, such as 30s: ", optarg);
 		request->json = request->json || c == 'j';
 		request->watch = request->watch || c == 'w';
-		request->no_wait = request->no_wait || c == 'n';
+		request->no_wait = request->no_wait || c == 'N';
+		request->follow = request->follow || c == 'f';
+		if (c == 'n' && !parse_lines(optarg, &request->lines))
+			return usage(request, "no number of lines: ", optarg);
 	}
 	request->count = argc - optind;
 	request->words = argv + optind;
@@ -529,7 +653,8 @@ bool operate(const char *name, int argc, char **argv, int *status)
 {
 	const struct command *command = find_command(name);
 	struct request request = {.command = name,
-	    .timeout_ms = DEFAULT_TIMEOUT_MS};
+	    .timeout_ms = DEFAULT_TIMEOUT_MS,
+	    .lines = DEFAULT_LINES};
 
 	if (!command)
 		return false;

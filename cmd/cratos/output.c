@@ -44,6 +44,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <cratos/admin.h>
 #include <cratos/error.h>
 #include <cratos/exec.h>
 
@@ -81,6 +82,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t settled;
 	const struct printer *printer;
+	struct admin *admin; /* keeps what is printed; NULL: nobody does */
 	LIST_HEAD(, output) all;
 	size_t unsettled; /* how many have a run to end */
 	size_t telling; /* how many have an exec */
@@ -252,6 +254,8 @@ static ssize_t take(struct output *output, char *piece, size_t most)
 	if (output->left >= 0 && (size_t)output->left < most)
 		most = (size_t)output->left;
 	n = read(output->fd, piece, most);
+	if (n > 0 && out.admin)
+		admin_log(out.admin, output->name, piece, (size_t)n);
 	if (n > 0 && output->exec && output->left < 0)
 		exec_printed(output->exec, piece, (size_t)n);
 	return n;
@@ -461,6 +465,13 @@ void output_begin(const struct printer *printer)
 	pthread_condattr_destroy(&attr);
 	out.printer = printer;
 	out.lines = LINE_IN(out.batch);
+}
+
+void output_keep(struct admin *admin)
+{
+	pthread_mutex_lock(&out.lock);
+	out.admin = admin;
+	pthread_mutex_unlock(&out.lock);
 }
 
 void output_make_room(size_t servers)

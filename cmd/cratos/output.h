@@ -11,6 +11,8 @@
 
 #include "cmd/cratos/print.h"
 
+struct admin;
+
 /* Where a server's lines come from. */
 struct output;
 struct exec;
@@ -26,6 +28,12 @@ struct output_options {
 
 /* Who prints; until output_end. */
 void output_begin(const struct printer *printer);
+
+/*
+ * Gives what servers print to admin_log as well, before it is printed; NULL: no
+ * more.
+ */
+void output_keep(struct admin *admin);
 
 /*
  * Raises the limit of descriptors, if it is too low for so many servers, as

@@ -211,8 +211,10 @@ static int run_file(struct run *run)
 		print_problem(&run->printer, "out of memory");
 		return APP_EXIT_FAILED;
 	}
+	output_keep(run->admin);
 	status = run_app(run);
 	app_free(&run->app);
+	output_keep(NULL);
 	admin_free(&run->admin);
 	return status;
 }

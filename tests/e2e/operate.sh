@@ -182,6 +182,73 @@ an_app_is_found_by_its_file() {
 	stop_app TERM
 }
 
+what_was_printed_and_what_happened_is_kept() {
+	write_app <<-INI
+		[app]
+		control = $work/socket
+		log = null
+
+		[server:talker]
+		shell = echo one; echo two; printf 'a\\033[2Jb \\377\\n'; while [ ! -e $work/go ]; do sleep 0.05; done; echo three; exec sleep 1000
+		log = lines
+
+		[server:filer]
+		shell = echo in a file; exec sleep 1000
+		log = file:$work/filer.log
+
+		[server:flood]
+		shell = seq 100000; echo done; exec sleep 1000
+		log = lines
+
+		[server:silent]
+		exec = sleep 1000
+	INI
+	start_app || return
+	export CRATOS_CONTROL=$work/socket
+	wait_for_line "$work/app.err" 'flood +done$' || return
+	ask logs talker
+	is 'exit status' "$status" 0
+	is 'the lines' "$(cat "$work/out")" $'one\ntwo\na\033[2Jb \357\277\275'
+	ask logs talker -n 1
+	is 'the last one' "$(cat "$work/out")" $'a\033[2Jb \357\277\275'
+	ask logs filer
+	is 'of the one with a file' "$(cat "$work/out")" 'in a file'
+	ask logs silent
+	is 'of the silent one' "$status $(cat "$work/out")" '0 '
+	ask logs flood -n 0
+	is 'the last of the flood' "$(tail -n 2 "$work/out")" $'100000\ndone'
+	[ "$(wc -c <"$work/out")" -lt 70000 ] || problem 'too much is kept'
+	ask logs nobody
+	is 'of nobody' "$status" 4
+	ask events
+	is 'exit status of events' "$status" 0
+	has_in_order "$work/out" 'Z  -  starting$' 'talker  starting' \
+		'talker  ready .* pid [0-9]+' 'Z  -  running$'
+	ask events --json
+	python3 - "$work/out" <<-'PY' || problem 'that is no JSON a line'
+		import json, sys
+		events = [json.loads(line) for line in open(sys.argv[1])]
+		assert any(one["event"] == "ready" and one["server"] == "filer"
+		           for one in events)
+	PY
+	# Followed to the end of the app.
+	start logs "$cratos" logs -f talker
+	local logs=$pid
+	wait_for_line "$work/logs.out" '^two$' || return
+	start events "$cratos" events -f
+	local events=$pid
+	: >"$work/go"
+	wait_for_line "$work/logs.out" '^three$' || return
+	wait_for_line "$work/events.out" 'running' || return
+	run "$cratos" stop-app
+	finish "$logs"
+	is 'exit status of who followed the lines' "$status" 0
+	finish "$events"
+	is 'exit status of who followed the events' "$status" 0
+	has "$work/events.out" 'talker  stopping'
+	lacks "$work/events.err" lost
+}
+
 only_who_may_does() {
 	local mode
 	if [ "$(id -u)" != 0 ] || ! have setpriv; then
@@ -273,9 +340,13 @@ wrong_usage_is_told() {
 		stop-app one
 		status --timeout 1s
 		reload --json
+		logs
+		logs one two
+		logs one -n some
+		events one
 	END
-	for words in status start stop restart signal wait reload report stop-app \
-		graph; do
+	for words in status start stop restart signal wait logs events reload \
+		report stop-app graph; do
 		ask "$words" --help
 		is "exit status of $words --help" "$status" 0
 		has "$work/out" "^usage: cratos $words"
@@ -310,6 +381,7 @@ test_that status_says_who_is_stuck_and_what_for
 test_that every_command_works_on_servers_in_trouble
 test_that what_has_failed_for_good_is_told
 test_that an_app_is_found_by_its_file
+test_that what_was_printed_and_what_happened_is_kept
 test_that only_who_may_does
 test_that others_speak_http
 test_that wrong_usage_is_told
