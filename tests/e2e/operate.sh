@@ -295,6 +295,11 @@ others_speak_http() {
 		control = $work/socket
 		[server:one]
 		exec = sleep 1000
+		[server:flood]
+		exec = yes
+		log = file:$work/flood.log
+		log_size = 1MiB
+		log_keep = 1
 	INI
 	start_app || return
 	has_http GET /v1/status 200 '"name":"one"'
@@ -306,11 +311,14 @@ others_speak_http() {
 	has_http POST /v1/servers/one/signal 400 'signal=N is wanted'
 	has_http POST '/v1/servers/one/signal?signal=0' 400 'signal=N is wanted'
 	has_http POST '/v1/servers/one/signal?signal=18' 202 accepted
-	run python3 "$tools" hostile "unix:$work/socket" /v1/status
+	run python3 "$tools" hostile "unix:$work/socket" \
+		'/v1/servers/flood/log?follow'
 	has "$work/out" '^garbage: (HTTP/1.[01] 400 .*|cut off)$'
 	has "$work/out" '^a large body: HTTP/1.1 413 '
 	has "$work/out" '^a byte a second: cut off$'
+	has "$work/out" '^who never reads: cut off$'
 	has "$work/out" '^idle: all cut off$'
+	has "$work/out" '^after all of it: HTTP/1.1 404 '
 	has_http POST /v1/stop 202 accepted
 	finish "$pid"
 	is 'exit status' "$status" 0
