@@ -118,8 +118,8 @@ static json_t *event_value(const struct app_event *event)
 
 	gmtime_r(&event->time.tv_sec, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(time, sizeof(time), "%s.%03ldZ", text,
-	    event->time.tv_nsec / 1000000);
+	snprintf(time, sizeof(time), "%s.%06ldZ", text,
+	    event->time.tv_nsec / 1000);
 	json_put(&value, "time", json_new_text(time));
 	json_put(&value, "event", json_new_text(app_event_name(event->type)));
 	json_put(&value, "state", json_new_text(app_state_name(event->state)));

@@ -21,6 +21,7 @@
 #include "cmd/cratos/keys.h"
 #include "cmd/cratos/line.h"
 #include "cmd/cratos/main.h"
+#include "cmd/cratos/plot.h"
 #include "cmd/cratos/status.h"
 #include "errgroup/clock.h"
 
@@ -34,7 +35,7 @@ enum {
 };
 
 struct request {
-	const char *command, *where;
+	const char *command, *where, *title;
 	bool json, watch, no_wait, follow;
 	int64_t timeout_ms;
 	long lines;
@@ -424,6 +425,99 @@ static int events_command(struct request *request)
 	return follow(request, "/v1/events");
 }
 
+/* ---- the time line ---- */
+
+static int plot_line(const json_t *event, void *arg)
+{
+	return plot_add(arg, event) ? CLIENT_DONE : CLIENT_NOT_SO;
+}
+
+/* The events of a file, as "cratos run --json" prints them; "-" is stdin. */
+static int plot_file(const struct request *request, const char *path,
+    struct plot *plot)
+{
+	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t length;
+	int status = CLIENT_DONE;
+
+	if (!file) {
+		fprintf(stderr, "cratos: %s: %m\n", path);
+		return CLIENT_USAGE;
+	}
+	if (json_need_library())
+		status = usage(request, error_of(-ENOPKG).text, NULL);
+	while (!status && (length = getline(&line, &size, file)) > 0) {
+		json_t *event = json_parse(line, (size_t)length);
+
+		if (event)
+			status = plot_line(event, plot);
+		json_drop(&event);
+	}
+	free(line);
+	if (file != stdin)
+		fclose(file);
+	return status;
+}
+
+/* What is in no event: the app's name, and who waits for its start still. */
+static int plot_status(const struct request *request, struct plot *plot,
+    char title[static 128])
+{
+	struct answer answer;
+	const json_t *servers;
+	int status = ask(request, "/v1/status", &answer, false);
+
+	if (!status) {
+		snprintf(title, 128, "%s",
+		    json_text_of(json_member(answer.value, "app"), "name"));
+		servers = json_member(answer.value, "servers");
+		for (size_t i = 0; i < json_count(servers) && !status; i++)
+			if (!plot_add_server(plot,
+				json_text_of(json_element(servers, i), "name")))
+				status = CLIENT_NOT_SO;
+	}
+	answer_fini(&answer);
+	return status;
+}
+
+static int plot_app(struct request *request, struct plot *plot,
+    char title[static 128])
+{
+	int status = client_find(&request->client, request->where);
+
+	if (!status)
+		status = client_follow(&request->client, "/v1/events",
+		    plot_line, plot);
+	plot_now(plot);
+	return status ? status : plot_status(request, plot, title);
+}
+
+static int plot_command(struct request *request)
+{
+	struct plot *plot = plot_new();
+	char title[128] = "";
+	int status;
+
+	if (request->count > 1)
+		return usage(request, "one file, not also ", request->words[1]);
+	if (!plot)
+		return CLIENT_NOT_SO;
+	status = request->count ? plot_file(request, request->words[0], plot)
+				: plot_app(request, plot, title);
+	if (!status && !plot_has_begun(plot)) {
+		fprintf(stderr, "cratos: no start of an app is in there\n");
+		status = CLIENT_NOT_SO;
+	}
+	if (!status) {
+		plot_draw(plot, request->title ? request->title : title);
+		status = print_help("");
+	}
+	plot_free(&plot);
+	return status;
+}
+
 static int show_status(const struct request *request, bool again)
 {
 	struct answer answer;
@@ -537,6 +631,14 @@ static const struct command {
 	"  -f, --follow        and what happens from now on, until the app ends\n"
 	"      --json          an object a line, as cratos run --json has them\n"
 	"  -h, --help          this text\n" EXIT_HELP},
+    {"plot", plot_command, "T",
+	"usage: cratos plot [-s WHERE | FILE] [--title TEXT]\n"
+	"\n"
+	"Draws when each server waited, started, was ready and stopped, in the last start\n"
+	"and the last stop, as an SVG picture: of an app that runs, or of the events that\n"
+	"\"cratos run --json\" has written to FILE, - being standard input.\n"
+	"\n" COMMON_HELP "      --title TEXT    instead of the app's name\n"
+	"  -h, --help          this text\n" EXIT_HELP},
     {"reload", app_command, "",
 	"usage: cratos reload [-s WHERE]\n"
 	"\n"
@@ -619,6 +721,7 @@ static int parse(const struct command *command, int argc, char **argv,
 	    {"watch", no_argument, NULL, 'w'},
 	    {"no-wait", no_argument, NULL, 'N'},
 	    {"follow", no_argument, NULL, 'f'},
+	    {"title", required_argument, NULL, 'T'},
 	    {"lines", required_argument, NULL, 'n'},
 	    {"timeout", required_argument, NULL, 't'}, {0}};
 	int c;
@@ -635,6 +738,8 @@ static int parse(const struct command *command, int argc, char **argv,
 			    argv[optind - 1]);
 		if (c == 's')
 			request->where = optarg;
+		if (c == 'T')
+			request->title = optarg;
 		if (c == 't' && !parse_time(optarg, &request->timeout_ms))
 			return usage(request, "no time, such as 30s: ", optarg);
 		request->json = request->json || c == 'j';
@@ -660,7 +765,10 @@ bool operate(const char *name, int argc, char **argv, int *status)
 		return false;
 	*status = parse(command, argc, argv, &request);
 	if (*status < 0) {
-		*status = client_find(&request.client, request.where);
+		/* It finds the app itself, or needs none. */
+		*status = command->run == plot_command
+			      ? CLIENT_DONE
+			      : client_find(&request.client, request.where);
 		if (!*status)
 			*status = command->run(&request);
 	}

@@ -249,6 +249,60 @@ what_was_printed_and_what_happened_is_kept() {
 	lacks "$work/events.err" lost
 }
 
+picture() { # FILE
+	python3 - "$1" <<-'PY' || problem "${1##*/} is no picture"
+		import sys
+		import xml.etree.ElementTree as tree
+		space = "{http://www.w3.org/2000/svg}"
+		root = tree.parse(sys.argv[1]).getroot()
+		assert root.tag == space + "svg"
+		for row in root.iter(space + "g"):
+		    bars = [bar.get("class") for bar in row.iter(space + "rect")]
+		    marks = len(list(row.iter(space + "path")))
+		    print(row.find(space + "text").text, *bars, f"{marks} marks")
+	PY
+}
+
+the_time_line_is_drawn() {
+	write_app <<-INI
+		[app]
+		name = a<b>&"c"
+		control = $work/socket
+		[server:slow]
+		shell = while [ ! -e $work/go ]; do sleep 0.02; done; echo >&3; exec sleep 1000
+		ready = fd:3
+		[server:next]
+		exec = sleep 1000
+		after = slow
+		[server:flaky]
+		shell = test -e $work/once || { : >$work/once; exit 1; }; exec sleep 1000
+		restart = always
+		restart_delay = 50ms
+	INI
+	start app "$cratos" run --json "$work/app.ini"
+	export CRATOS_CONTROL=$work/socket
+	wait_for_lines 2 "$work/app.err" '"event":"ready".*"server":"flaky"' || return
+	ask plot
+	is 'exit status' "$status" 0
+	picture "$work/out" >"$work/picture"
+	has_in_order "$work/picture" '^slow (waiting )?starting 0 marks$' \
+		'^flaky .*starting .*restarting .*ready 1 marks$' \
+		'^next waiting 0 marks$'
+	: >"$work/go"
+	ask wait next
+	ask stop-app
+	finish "$pid"
+	ask plot "$work/app.err" --title 'the shop'
+	is 'exit status of a file' "$status" 0
+	has "$work/out" '>the shop<'
+	picture "$work/out" >"$work/picture"
+	has "$work/picture" '^slow .*starting ready .*stopping 0 marks$'
+	has "$work/picture" '^next waiting .*ready .*stopping 0 marks$'
+	ask plot "$work/app.ini"
+	is 'exit status of what has no events' "$status" 1
+	has "$work/err" 'no start of an app is in there'
+}
+
 only_who_may_does() {
 	local mode
 	if [ "$(id -u)" != 0 ] || ! have setpriv; then
@@ -352,9 +406,10 @@ wrong_usage_is_told() {
 		logs one two
 		logs one -n some
 		events one
+		plot one two
 	END
 	for words in status start stop restart signal wait logs events reload \
-		report stop-app graph; do
+		report stop-app graph plot; do
 		ask "$words" --help
 		is "exit status of $words --help" "$status" 0
 		has "$work/out" "^usage: cratos $words"
@@ -390,6 +445,7 @@ test_that every_command_works_on_servers_in_trouble
 test_that what_has_failed_for_good_is_told
 test_that an_app_is_found_by_its_file
 test_that what_was_printed_and_what_happened_is_kept
+test_that the_time_line_is_drawn
 test_that only_who_may_does
 test_that others_speak_http
 test_that wrong_usage_is_told
