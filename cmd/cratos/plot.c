@@ -357,6 +357,8 @@ static void draw_bar(const struct panel *panel, double y, enum state state,
 	bool thin = state == WAITING || state == RESTARTING;
 	char text[32];
 
+	if (to_us == from_us) /* as exactly as the clock is told */
+		to_us++;
 	if (state == NONE || to_us <= panel->from_us || from_us >= panel->to_us)
 		return;
 	/* What takes no time on this scale can still be seen. */
