@@ -10,6 +10,9 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
+BASH_DIR ?= $(PREFIX)/share/bash-completion/completions
+ZSH_DIR ?= $(PREFIX)/share/zsh/vendor-completions
+FISH_DIR ?= $(PREFIX)/share/fish/vendor_completions.d
 INSTALL ?= install
 OBJCOPY ?= objcopy
 CFLAGS ?= -O2 -g
@@ -176,7 +179,8 @@ $(BENCH_GO): $(BENCH)/go/%: tests/bench/%.go
 # is asked of apt when all is there; with make -j one waits for the other.
 DEPS := pkg-config libinih-dev libmicrohttpd-dev libjansson-dev check python3
 DEPS_CI := clang clang-format clang-tidy cppcheck valgrind g++ git shellcheck \
-	mandoc nginx-light redis-server postgresql prometheus
+	mandoc nginx-light redis-server postgresql prometheus \
+	zsh fish
 DEPS_BENCH := golang-go golang-golang-x-sync-dev
 DEPS_BENCH_RUN := s6 runit supervisor tini dumb-init catatonit
 DEPS_MODEL := spin
@@ -259,7 +263,8 @@ lint:
 	printf '%s\n' $(LIB_SRC) $(CRATOS_SRC) $(ECHOD_SRC) | \
 	    xargs -P "$$(nproc)" -I FILE clang-tidy --quiet FILE -- \
 	    $(CPPFLAGS_ALL) -std=c11 2>/dev/null
-	shellcheck tests/run tests/model/run $(wildcard tests/e2e/*.sh) .ci/run
+	shellcheck tests/run tests/model/run $(wildcard tests/e2e/*.sh) .ci/run \
+	    cmd/cratos/completion/cratos.bash
 	mandoc -T lint -W warning $(MAN)
 
 lint: $(INCLUDES) $(SYSCALLS)
@@ -292,8 +297,13 @@ install: all
 	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/cratos
 	$(foreach m,$(MAN),$(INSTALL) -D -m 644 $(m) \
 	    $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m));)
+	$(INSTALL) -D -m 644 cmd/cratos/completion/cratos.bash $(DESTDIR)$(BASH_DIR)/cratos
+	$(INSTALL) -D -m 644 cmd/cratos/completion/_cratos $(DESTDIR)$(ZSH_DIR)/_cratos
+	$(INSTALL) -D -m 644 cmd/cratos/completion/cratos.fish $(DESTDIR)$(FISH_DIR)/cratos.fish
 
 uninstall:
+	rm -f $(DESTDIR)$(BASH_DIR)/cratos $(DESTDIR)$(ZSH_DIR)/_cratos \
+	    $(DESTDIR)$(FISH_DIR)/cratos.fish
 	rm -f $(DESTDIR)$(BINDIR)/cratos $(DESTDIR)$(LIBDIR)/libcratos.a \
 	    $(DESTDIR)$(LIBDIR)/libcratos.so* \
 	    $(DESTDIR)$(LIBDIR)/pkgconfig/cratos.pc \

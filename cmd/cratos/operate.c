@@ -36,7 +36,7 @@ enum {
 
 struct request {
 	const char *command, *where, *title;
-	bool json, watch, no_wait, follow;
+	bool json, watch, names, no_wait, follow;
 	int64_t timeout_ms;
 	long lines;
 	int count;
@@ -518,6 +518,16 @@ static int plot_command(struct request *request)
 	return status;
 }
 
+/* For completion. */
+static int print_names(const struct answer *answer)
+{
+	const json_t *servers = json_member(answer->value, "servers");
+
+	for (size_t i = 0; i < json_count(servers); i++)
+		puts(json_text_of(json_element(servers, i), "name"));
+	return print_help("");
+}
+
 static int show_status(const struct request *request, bool again)
 {
 	struct answer answer;
@@ -526,7 +536,9 @@ static int show_status(const struct request *request, bool again)
 	for (int i = 0; !status && i < request->count; i++)
 		if (!find_server(&answer, request->words[i]))
 			status = no_server(request->words[i]);
-	if (!status && request->json)
+	if (!status && request->names)
+		status = print_names(&answer);
+	else if (!status && request->json)
 		status = print_help(answer.body);
 	else if (!status)
 		status = status_print(answer.value, request->words,
@@ -566,12 +578,13 @@ static const struct command {
 	const char *options; /* of its own, as letters */
 	const char *help;
 } commands[] = {
-    {"status", status_command, "jw",
-	"usage: cratos status [-s WHERE] [--json] [--watch] [SERVER...]\n"
+    {"status", status_command, "jwa",
+	"usage: cratos status [-s WHERE] [--json] [--names] [--watch] [SERVER...]\n"
 	"\n"
 	"What runs, since when, and if not, why not: a line a server. Exit status 1\n"
 	"if the app, or one of the servers that are named, is not ready.\n"
 	"\n" COMMON_HELP "      --json          what the app says, as JSON\n"
+	"      --names         the names of the servers only\n"
 	"  -w, --watch         anew each second, until the app has ended\n"
 	"  -h, --help          this text\n" EXIT_HELP},
     {"start", order_command, "Nt",
@@ -721,6 +734,7 @@ static int parse(const struct command *command, int argc, char **argv,
 	    {"watch", no_argument, NULL, 'w'},
 	    {"no-wait", no_argument, NULL, 'N'},
 	    {"follow", no_argument, NULL, 'f'},
+	    {"names", no_argument, NULL, 'a'},
 	    {"title", required_argument, NULL, 'T'},
 	    {"lines", required_argument, NULL, 'n'},
 	    {"timeout", required_argument, NULL, 't'}, {0}};
@@ -744,6 +758,7 @@ static int parse(const struct command *command, int argc, char **argv,
 			return usage(request, "no time, such as 30s: ", optarg);
 		request->json = request->json || c == 'j';
 		request->watch = request->watch || c == 'w';
+		request->names = request->names || c == 'a';
 		request->no_wait = request->no_wait || c == 'N';
 		request->follow = request->follow || c == 'f';
 		if (c == 'n' && !parse_lines(optarg, &request->lines))

@@ -36,7 +36,10 @@ all_files_are_there() {
 	for file in bin/cratos lib/libcratos.a lib/libcratos.so.0 \
 		lib/libcratos.so lib/pkgconfig/cratos.pc \
 		share/man/man1/cratos.1 share/man/man5/cratos.ini.5 \
-		include/cratos/{app,config,context,errgroup,error,exec,server,tcp}.h; do
+		share/bash-completion/completions/cratos \
+		share/zsh/vendor-completions/_cratos \
+		share/fish/vendor_completions.d/cratos.fish \
+		include/cratos/{admin,app,config,context,errgroup,error,exec,server,tcp}.h; do
 		[ -s "$usr/$file" ] || problem "no $file"
 	done
 	is 'the link' "$(readlink "$usr/lib/libcratos.so")" libcratos.so.0

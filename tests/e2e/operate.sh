@@ -303,6 +303,62 @@ the_time_line_is_drawn() {
 	has "$work/err" 'no start of an app is in there'
 }
 
+# The words that bash offers for the last one.
+complete_bash() { # WORD...
+	bash -c '
+		. cmd/cratos/completion/cratos.bash
+		COMP_WORDS=("$@")
+		COMP_CWORD=$(($# - 1))
+		compopt() { :; }
+		_cratos
+		printf "%s\n" "${COMPREPLY[@]}"
+	' bash "$@" >"$work/out" 2>"$work/err"
+	is 'what completion prints' "$(cat "$work/err")" ''
+}
+
+words_are_completed() {
+	write_app <<-INI
+		[app]
+		control = $work/socket
+		[server:web]
+		exec = sleep 1000
+		[server:worker]
+		exec = sleep 1000
+		[server:db]
+		exec = sleep 1000
+	INI
+	start_app || return
+	export CRATOS_CONTROL=$work/socket
+	ask status --names
+	is 'the names' "$(cat "$work/out")" $'web\nworker\ndb'
+	complete_bash "$cratos" sta
+	is 'commands' "$(cat "$work/out")" $'status\nstart'
+	complete_bash "$cratos" restart w
+	is 'servers' "$(cat "$work/out")" $'web\nworker'
+	complete_bash "$cratos" wait --timeout 1s db re
+	is 'states' "$(cat "$work/out")" $'ready\nrestarting'
+	complete_bash "$cratos" logs --f
+	is 'options' "$(cat "$work/out")" '--follow'
+	unset CRATOS_CONTROL
+	complete_bash "$cratos" stop w
+	is 'servers of no app' "$(cat "$work/out")" ''
+	complete_bash "$cratos" stop -s "$work/socket" w
+	is 'servers of the one that is named' "$(cat "$work/out")" $'web\nworker'
+	if have fish; then
+		PATH=$PWD/$build:$PATH HOME=$work fish -c "
+			source cmd/cratos/completion/cratos.fish
+			complete -C 'cratos restart -s $work/socket w'" \
+			>"$work/out" 2>"$work/err"
+		is 'servers in fish' "$(cat "$work/out")" $'web\nworker'
+		is 'what fish prints' "$(cat "$work/err")" ''
+	fi
+	if have zsh; then
+		run zsh -n cmd/cratos/completion/_cratos
+		is 'what zsh thinks of it' "$status$(cat "$work/err")" 0
+	fi
+	stop_app TERM
+}
+
 only_who_may_does() {
 	local mode
 	if [ "$(id -u)" != 0 ] || ! have setpriv; then
@@ -446,6 +502,7 @@ test_that what_has_failed_for_good_is_told
 test_that an_app_is_found_by_its_file
 test_that what_was_printed_and_what_happened_is_kept
 test_that the_time_line_is_drawn
+test_that words_are_completed
 test_that only_who_may_does
 test_that others_speak_http
 test_that wrong_usage_is_told
