@@ -40,10 +40,11 @@ static void reply(struct http_request *request, int status, const char *text)
 	http_reply(request, status, plain, text, strlen(text));
 }
 
-static bool is_fine(const struct server_status *server)
+/* It is ready, or the app goes on without it. */
+static bool is_fine(const struct server_status *server, bool app_ready)
 {
-	return server->state == SERVER_READY || server->state == SERVER_UP ||
-	       (server->state == SERVER_LOST && server->optional);
+	return app_ready || server->state == SERVER_READY ||
+	       server->state == SERVER_UP;
 }
 
 static void write_server(FILE *out, const struct server_status *server,
@@ -106,7 +107,7 @@ static void serve_ready(struct http_request *request,
 	}
 	for (size_t i = 0; i < status->server_count; i++)
 		write_server(page.out, &status->servers[i],
-		    is_fine(&status->servers[i]));
+		    is_fine(&status->servers[i], status->ready));
 	fprintf(page.out, "%s: %s\n", status->ready ? "ready" : "not ready",
 	    app_state_name(status->state));
 	page_reply(&page, request, status->ready ? 200 : 503, plain);

@@ -68,7 +68,7 @@ int admin_endpoint(struct admin *admin, char *url, size_t size);
 
 /*
  * Keeps what a server has printed, in pieces of any size, for "cratos logs": the
- * last 64 KiB of its lines. Does nothing without a control socket. Does not block;
+ * last 64 KiB of its lines. A piece of no size ends a line that has begun. Does nothing without a control socket. Does not block;
  * from any thread, until admin_free.
  */
 void admin_log(struct admin *admin, const char *server, const char *text,

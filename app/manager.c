@@ -13,7 +13,6 @@
  * each time something gets further.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -33,6 +32,7 @@ enum {
 	RETRY_MAX_MS = 10000,
 	TRIES_MAX = 12,
 	LAST_WAIT_MS = 100,
+	LAST_STEP_MS = 10,
 	MESSAGE_SIZE = 1024,
 	US_PER_MS = 1000
 };
@@ -107,7 +107,10 @@ void manager_begin(struct app *app)
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");
 	unsetenv("WATCHDOG_PID");
-	manager->ping_ms = manager->ping_every_ms ? clock_ms() : 0;
+	if (manager->ping_every_ms) {
+		manager->ping_ms = clock_ms();
+		loop_arm(&app->loop, manager->ping_ms);
+	}
 }
 
 /* ---- texts ---- */
@@ -169,6 +172,7 @@ void manager_stopping(struct app *app)
 	struct manager *manager = &app->manager;
 
 	manager->news = manager->progress = true;
+	manager->until_ms = 0; /* its time to stop begins anew */
 	manager->untold |= MANAGER_STOPPING;
 	manager->untold &= (unsigned)~(MANAGER_READY | MANAGER_RELOADING);
 }
@@ -181,6 +185,11 @@ static bool is_busy(const struct app *app)
 static bool is_up(const struct unit *unit)
 {
 	return !lifecycle_is_down(unit->state);
+}
+
+static bool is_off(const struct unit *unit)
+{
+	return unit->state == UNIT_OFF;
 }
 
 static bool is_lost(const struct unit *unit)
@@ -203,18 +212,18 @@ static void add_servers(const struct app *app, struct line *line)
 {
 	struct unit *unit = unit_first_not_ready(app);
 	char lacks[LACKS_SIZE];
-	size_t lost = 0;
+	size_t ready = 0;
 
 	for (size_t i = 0; i < app->units.count; i++)
-		lost += is_lost(app->units.all[i]);
-	add(line, "%zu of %zu ready", app->settled_count - lost,
-	    app->units.count);
+		ready += lifecycle_is_ready(app->units.all[i]->state);
+	add(line, "%zu of %zu ready", ready, app->units.count);
 	add_list(app, line, "waiting for ", unit_is_unsettled);
 	if (unit) {
 		unit_lacks(unit, ": ", lacks);
 		add(line, "%s", lacks);
 	}
 	add_list(app, line, "failed for good: ", is_lost);
+	add_list(app, line, "told to stop: ", is_off);
 	add_list(app, line, "no heartbeat from ", unit_is_silent);
 }
 
@@ -298,16 +307,19 @@ static void look_at_time(struct app *app)
 	manager->untold |= MANAGER_EXTEND;
 }
 
-/* It may rely on it now, or again. */
+/*
+ * It may rely on it now. After a reload it waits for this, whatever became of the
+ * servers.
+ */
 static void look_at_readiness(struct app *app)
 {
 	struct manager *manager = &app->manager;
 
-	if (manager->ready || !app->ready_told || app->stopping ||
-	    app->state == APP_STATE_RELOADING ||
+	if (manager->ready || !(app->ready_told || manager->was_ready) ||
+	    app->stopping || app->state == APP_STATE_RELOADING ||
 	    app->state == APP_STATE_COMMITTING)
 		return;
-	manager->ready = true;
+	manager->ready = manager->was_ready = true;
 	manager->untold |= MANAGER_READY;
 }
 
@@ -454,7 +466,7 @@ int64_t manager_check_deadline(struct app *app, int64_t now_ms)
 void manager_end(struct app *app, int exit_status, const struct error *err)
 {
 	struct manager *manager = &app->manager;
-	struct pollfd pollfd = {.fd = manager->fd, .events = POLLOUT};
+	const struct timespec step = {0, LAST_STEP_MS * NS_PER_MS};
 	char text[MESSAGE_SIZE], status[MANAGER_STATUS_SIZE];
 	struct line message = {.text = text, .size = sizeof(text)};
 	struct line why = {.text = status, .size = sizeof(status)};
@@ -472,9 +484,12 @@ void manager_end(struct app *app, int exit_status, const struct error *err)
 		add(&message, "ERRNO=%d\n", -err->code);
 	if (exit_status)
 		add(&message, "EXIT_STATUS=%d\n", exit_status);
-	if (send_once(manager, &message) == -EAGAIN &&
-	    poll(&pollfd, 1, LAST_WAIT_MS) >= 0)
-		send_once(manager, &message);
+	/* Whether it has room cannot be waited for: it is not connected. */
+	for (int i = 0; send_once(manager, &message) == -EAGAIN; i++) {
+		if (i == LAST_WAIT_MS / LAST_STEP_MS)
+			break;
+		nanosleep(&step, NULL);
+	}
 	close(manager->fd);
 	manager->fd = -1;
 }

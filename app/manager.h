@@ -34,7 +34,8 @@ struct manager {
 	/* Something of the status, or of how long it takes, may have changed. */
 	bool news;
 	bool progress; /* a server got further, or asked for time */
-	bool ready; /* told to be */
+	bool ready; /* told to be, since the last reload */
+	bool was_ready; /* ... or before */
 	int64_t reload_ns; /* when the reload began; CLOCK_MONOTONIC */
 	char status[MANAGER_STATUS_SIZE]; /* told, or to be told next */
 	int64_t status_ms; /* when it was told */

@@ -7,6 +7,7 @@
  * without _total in their heads, and an info type.
  */
 #include <dirent.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -256,10 +257,17 @@ void metrics_write(FILE *out, const struct app *app,
     const struct app_status *status, bool open)
 {
 	const struct metrics metrics = {out, open};
+	/* Numbers with a point, whatever the program's language is. */
+	locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
+	locale_t before = plain ? uselocale(plain) : (locale_t)0;
 
 	write_process(&metrics);
 	write_app(&metrics, app, status);
 	write_servers(&metrics, status);
 	if (open)
 		fputs("# EOF\n", out);
+	if (plain) {
+		uselocale(before);
+		freelocale(plain);
+	}
 }

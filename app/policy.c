@@ -341,6 +341,9 @@ void policy_bereft(struct unit *unit)
 
 	if (!lost || unit_is_lost(unit) || unit->losing || unit->removed)
 		return;
+	/* It needs nothing while it is to stay stopped. */
+	if (unit->state == UNIT_OFF || unit->going_off)
+		return;
 	error_set(-ENOTCONN, "needs %s, which has failed for good", lost->name);
 	err = error_of(-ENOTCONN);
 	error_origin(&err, unit->name);

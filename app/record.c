@@ -193,6 +193,10 @@ static void keep(struct printer *printer, const char *text, size_t size)
 	if (!printer->line)
 		return;
 	memcpy(printer->line + printer->used, text, size);
+	/* It is a text from here on. */
+	for (size_t i = 0; i < size; i++)
+		if (!printer->line[printer->used + i])
+			printer->line[printer->used + i] = '?';
 	printer->used += size;
 }
 
@@ -223,8 +227,10 @@ void record_print(struct record *record, const char *server, const char *text,
 
 	pthread_mutex_lock(&record->lock);
 	printer = find_printer(record, server, true);
-	if (printer)
+	if (printer && size)
 		print(printer, text, size);
+	else if (printer && printer->used)
+		end_line(printer);
 	tell_news(record);
 	pthread_mutex_unlock(&record->lock);
 }

@@ -28,7 +28,7 @@ void record_free(struct record **record);
 
 void record_event(struct record *record, const struct app_event *event);
 
-/* Bytes that a server has printed, in pieces of any size. */
+/* As admin_log. */
 void record_print(struct record *record, const char *server, const char *text,
     size_t size);
 

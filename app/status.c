@@ -139,8 +139,12 @@ static bool is_met(const struct link *link)
 {
 	enum server_state state = link->unit->status.state;
 
-	return state == SERVER_READY || state == SERVER_UP ||
-	       (!link->need && state == SERVER_LOST);
+	if (state == SERVER_READY || state == SERVER_UP)
+		return true;
+	/* What the app goes on without. */
+	return !link->need &&
+	       (state == SERVER_LOST || state == SERVER_STOPPED ||
+		   link->unit->given_up);
 }
 
 static void tell_waits(const struct unit *unit, struct server_status *status)

@@ -655,8 +655,13 @@ static void be_lost(struct unit *unit)
 	struct error loss;
 
 	unit->losing = unit->again = false;
-	if (unit->given_up)
+	if (unit->given_up) {
+		/* It was told to be lost; now it can start again. */
+		pthread_mutex_lock(&unit->app->lock);
+		unit->given_up = false;
+		pthread_mutex_unlock(&unit->app->lock);
 		return;
+	}
 	/* Its stop may have failed as well: that is not why it is lost. */
 	pthread_mutex_lock(&unit->app->lock);
 	loss = unit_error(unit, UNIT_ERROR_LOSS);
@@ -890,9 +895,9 @@ void unit_switch_off(struct unit *unit)
 void unit_start_now(struct unit *unit)
 {
 	unit->restart_ms = clock_ms();
-	if (unit->going_off)
+	if (unit->going_off || unit->losing)
 		unit->again = true;
-	unit->going_off = false;
+	unit->going_off = unit->losing = false;
 	if (unit->state == UNIT_BACKOFF)
 		loop_arm(&unit->app->loop, unit->restart_ms);
 	else
@@ -919,7 +924,8 @@ void unit_lose(struct unit *unit)
 	for (size_t i = 0; i < unit->links.user_count; i++) {
 		const struct link *link = &unit->links.users[i];
 
-		if (!link->need)
+		/* One that was to stay stopped is waited for. */
+		if (!link->need || unit->going_off)
 			continue;
 		link->unit->bereft = true;
 		unit_queue(link->unit);

@@ -183,16 +183,18 @@ const char *http_header(const struct http_request *request, const char *name)
 static enum MHD_Result finish(struct http_request *request, int status,
     const char *type, struct MHD_Response *response)
 {
-	enum MHD_Result ret;
+	/* A second request on the connection is not to come. */
+	enum MHD_Result ret =
+	    lib.MHD_add_response_header(response, "Connection", "close");
 
 	lib.MHD_add_response_header(response, "Content-Type", type);
 	lib.MHD_add_response_header(response, "Cache-Control", "no-store");
-	lib.MHD_add_response_header(response, "Connection", "close");
 	if (request->extra)
 		lib.MHD_add_response_header(response, request->extra,
 		    request->extra_value);
-	ret = lib.MHD_queue_response(request->connection, (unsigned)status,
-	    response);
+	if (ret == MHD_YES)
+		ret = lib.MHD_queue_response(request->connection,
+		    (unsigned)status, response);
 	lib.MHD_destroy_response(response);
 	return ret;
 }
@@ -632,8 +634,13 @@ static void end_streams(struct http *http)
 	http->ending = true;
 	wake_streams(http);
 	lib.MHD_run(http->daemon);
-	for (; http->stream_count && left_ms > 0; left_ms = end_ms - clock_ms())
-		turn(http, (int)left_ms);
+	for (; http->stream_count && left_ms > 0;
+	     left_ms = end_ms - clock_ms()) {
+		int wait_ms = timeout_ms(http);
+
+		turn(http,
+		    wait_ms < 0 || wait_ms > left_ms ? (int)left_ms : wait_ms);
+	}
 }
 
 static void *serve(void *arg)

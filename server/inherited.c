@@ -55,10 +55,9 @@ static void take(void)
 	const char *names = getenv("LISTEN_FDNAMES");
 	long count = number("LISTEN_FDS");
 
-	if (number("LISTEN_PID") == getpid() && count <= INHERITED_MAX) {
-		while (inherited.count < (size_t)count &&
-		       set_cloexec(FIRST_FD + (int)inherited.count))
-			inherited.count++;
+	if (number("LISTEN_PID") == getpid()) {
+		for (int i = 0; i < count && set_cloexec(FIRST_FD + i); i++)
+			inherited.count += i < INHERITED_MAX;
 		inherited.names = names ? strdup(names) : NULL;
 	}
 	unsetenv("LISTEN_PID");

@@ -314,6 +314,79 @@ START_TEST(one_that_has_failed_can_be_told_to_stop)
 }
 END_TEST
 
+/* _i: what needs it is optional. It was switched off, so it is not lost. */
+START_TEST(one_that_is_switched_off_does_not_fail_with_what_it_needs)
+{
+	static const char *const on_a[] = {"a", NULL};
+	struct worker a = {.name = "a"}, b = {.name = "b"};
+	struct server first = failing_server(&a, 0), second = worker_server(&b);
+
+	make();
+	add(&first);
+	second.after = on_a;
+	second.optional = _i;
+	add(&second);
+	run_up();
+	ck_assert_int_eq(app_server_stop(app, "b"), 0);
+	until_state("b", SERVER_STOPPED);
+	a.fails = 1;
+	ck_assert_int_eq(app_server_restart(app, "a"), 0);
+	until_state("a", SERVER_LOST);
+	ck_assert(!run_of.done);
+	ck_assert_int_eq(app_server_start(app, "a"), 0);
+	until_state("a", SERVER_UP);
+	ck_assert_int_eq(app_server_start(app, "b"), 0);
+	until_state("b", SERVER_UP);
+	ck_assert_int_eq(app_server_restart(app, "b"), 0);
+	until_times("start:b", 3);
+	until_state("b", SERVER_UP);
+	end();
+	ck_assert_counts(&b, 3, 3);
+	ck_assert_int_eq(noted("lost:b"), 0);
+}
+END_TEST
+
+START_TEST(one_that_is_on_its_way_to_be_lost_can_be_told_to_start)
+{
+	struct event hold = EVENT_INIT;
+	struct worker a = {.name = "a", .fails = 1, .hold_stop = &hold};
+	struct server server = failing_server(&a, 0);
+
+	make();
+	add(&server);
+	run_begin();
+	until("stop:a");
+	ck_assert_int_eq(app_server_start(app, "a"), 0);
+	until("asked:a");
+	event_set(&hold);
+	until_state("a", SERVER_UP);
+	end();
+	ck_assert_counts(&a, 2, 2);
+}
+END_TEST
+
+START_TEST(one_that_was_given_up_starts_when_it_has_come_back)
+{
+	struct event hold = EVENT_INIT;
+	struct worker a = {.name = "a", .hold_stop = &hold};
+	struct server server = failing_server(&a, 0);
+
+	make();
+	server.stop_timeout_ms = 20;
+	add(&server);
+	run_up();
+	ck_assert_int_eq(app_server_restart(app, "a"), 0);
+	until("lost:a");
+	ck_assert(app_ready(app));
+	event_set(&hold);
+	until_state("a", SERVER_LOST);
+	ck_assert_int_eq(app_server_start(app, "a"), 0);
+	until_state("a", SERVER_UP);
+	end();
+	ck_assert_counts(&a, 2, 2);
+}
+END_TEST
+
 /* ---- when it cannot be ---- */
 
 START_TEST(an_order_for_nobody_and_to_an_app_that_does_not_run_is_refused)
@@ -445,13 +518,17 @@ int main(void)
 	SUITE_ADD(suite, "those that need it",
 	    what_needs_it_stops_before_it_and_comes_back_with_it,
 	    what_only_wants_it_goes_on_without_it);
-	SUITE_ADD(suite, "failed", one_that_is_lost_starts_anew);
+	SUITE_ADD(suite, "failed", one_that_is_lost_starts_anew,
+	    one_that_is_on_its_way_to_be_lost_can_be_told_to_start,
+	    one_that_was_given_up_starts_when_it_has_come_back);
 	tcase = suite_case(suite, "failed, two ways");
 	tcase_add_checked_fixture(tcase, suite_setup, suite_teardown);
 	tcase_add_loop_test(tcase,
 	    one_that_waits_for_its_restart_waits_no_longer, 0, 2);
 	tcase_add_loop_test(tcase, one_that_has_failed_can_be_told_to_stop, 0,
 	    2);
+	tcase_add_loop_test(tcase,
+	    one_that_is_switched_off_does_not_fail_with_what_it_needs, 0, 2);
 	SUITE_ADD(suite, "refused, or later",
 	    an_order_for_nobody_and_to_an_app_that_does_not_run_is_refused,
 	    an_order_waits_for_a_reload);

@@ -302,7 +302,7 @@ static int read_lines(struct follower *follower, bool is_error,
     int (*fn)(const json_t *line, void *arg), void *arg)
 {
 	size_t taken;
-	int ret, status = CLIENT_DONE;
+	int ret = 0, status = CLIENT_DONE;
 	char *line;
 
 	while (!status && (line = next_line(follower, &taken, &ret))) {
@@ -317,8 +317,13 @@ static int read_lines(struct follower *follower, bool is_error,
 		json_drop(&value);
 		take_line(follower, taken);
 	}
+	if (!status && is_error)
+		return complain(CLIENT_NOT_SO, "it answers with an error");
 	if (!status && ret == -EAGAIN)
 		return complain(CLIENT_NO_APP, "the app does not answer");
+	if (!status && ret)
+		return complain(CLIENT_NO_APP, "the app has gone: %s",
+		    strerror(-ret));
 	return status;
 }
 

@@ -215,6 +215,8 @@ static void settle(struct output *output)
 	if (output->left >= 0 && !--out.unsettled)
 		pthread_cond_signal(&out.settled);
 	output->left = -1;
+	if (out.admin)
+		admin_log(out.admin, output->name, "", 0);
 	if (output->used) {
 		clock_gettime(CLOCK_REALTIME, &out.now);
 		end_line(output);

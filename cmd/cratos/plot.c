@@ -203,7 +203,7 @@ bool plot_add(struct plot *plot, const json_t *event)
 	plot->last_us = us;
 	if (!strcmp(what, "state"))
 		add_of_app(plot, state, us);
-	if (!strcmp(what, "stop") && !plot->stop_us)
+	if (!strcmp(what, "stop-begins") && !plot->stop_us)
 		plot->stop_us = us;
 	return !*server || add_of_server(plot, server, what, us);
 }
@@ -465,6 +465,8 @@ static size_t make_panels(const struct plot *plot, struct panel panels[2])
 	    .x = x,
 	    .width = plot->stop_us ? PANEL : PANEL + GAP + SECOND_PANEL,
 	    .title = "start"};
+	if (panels[0].to_us <= panels[0].from_us) /* the clock was set */
+		panels[0].to_us = panels[0].from_us + 1;
 	if (plot->stop_us && panels[0].to_us > plot->stop_us)
 		panels[0].to_us = plot->stop_us > plot->begin_us
 				      ? plot->stop_us

@@ -81,9 +81,11 @@ static void write_why(const json_t *server, char *text, size_t size)
 	bool well = !strcmp(state, "ready") || !strcmp(state, "up");
 	struct line line = {.text = text, .size = size - 1};
 
-	if (json_bool_of(server, "heartbeat_missed"))
-		line_plain(&line, "its heartbeat is missed");
-	else if (*waits && !strcmp(state, "waiting"))
+	if (json_bool_of(server, "heartbeat_missed")) {
+		snprintf(text, size, "its heartbeat is missed");
+		return;
+	}
+	if (*waits && !strcmp(state, "waiting"))
 		line_plain(&line, "waits for ");
 	else if (*error && !*waits && !strcmp(state, "starting"))
 		line_plain(&line, "the last time: ");
