@@ -211,6 +211,12 @@ START_TEST(pieces_become_lines)
 	record_print(record, "a", "\n", 1);
 	ck_assert_lines(record, "a", "one|two|three|");
 	ck_assert_lines(record, "b", "||x|");
+	/* What has no end of a line has one all the same. */
+	record_print(record, "c", "last", 4);
+	record_print(record, "c", "", 0);
+	record_print(record, "c", "", 0);
+	record_print(record, "c", "n\0l\n", 4);
+	ck_assert_lines(record, "c", "last|n?l|");
 	record_print(record, "a", "\xff\x01\"\\\xc3\xa4\n", 7);
 	ck_assert_lines(record, "a",
 	    "one|two|three|\xef\xbf\xbd\x01\"\\\xc3\xa4|");

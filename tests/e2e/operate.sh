@@ -202,10 +202,17 @@ what_was_printed_and_what_happened_is_kept() {
 
 		[server:silent]
 		exec = sleep 1000
+
+		[server:once]
+		shell = printf 'no end of line'
+		oneshot = yes
+		log = lines
 	INI
 	start_app || return
 	export CRATOS_CONTROL=$work/socket
 	wait_for_line "$work/app.err" 'flood +done$' || return
+	ask logs once
+	is 'what has no end of a line' "$(cat "$work/out")" 'no end of line'
 	ask logs talker
 	is 'exit status' "$status" 0
 	is 'the lines' "$(cat "$work/out")" $'one\ntwo\na\033[2Jb \357\277\275'
