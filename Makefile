@@ -29,7 +29,11 @@ CRATOS_SRC := $(sort $(wildcard cmd/cratos/*.c))
 ECHOD_SRC := $(sort $(wildcard cmd/echod/*.c))
 CHECK_SRC := $(sort $(wildcard tests/check_*.c))
 TEST_LIB_SRC := $(filter-out $(CHECK_SRC),$(sort $(wildcard tests/*.c)))
-MAN := $(sort $(wildcard $(foreach r,$(ROOMS) cmd/cratos cmd/echod,$(r)/*.[1-8])))
+# The page of the ini file is completed from the tables that it is checked by.
+MAN := $(subst cmd/cratos/cratos.ini.5,$(BUILD)/man/cratos.ini.5,$(sort $(wildcard \
+	$(foreach r,$(ROOMS) cmd/cratos cmd/echod,$(r)/*.[1-8]))))
+# Of the public headers, whose comments are the reference.
+MAN3 := $(patsubst %.h,$(BUILD)/man/cratos_%.3,$(notdir $(HEADERS)))
 C_FILES = $(shell git ls-files -co --exclude-standard '*.[ch]')
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -79,6 +83,18 @@ $$(BUILD)/include/cratos/$$(notdir $(1)): $(1)
 	@ln -sf $$(CURDIR)/$(1) $$@
 endef
 $(foreach h,$(HEADERS),$(eval $(call include_rule,$(h))))
+
+# A manual page for each, and a page that leads to it for each function.
+define man_rule
+$$(BUILD)/man/cratos_$$(basename $$(notdir $(1))).3: $(1) cmd/man/headers.py
+	@mkdir -p $$(@D)
+	python3 cmd/man/headers.py $(1) $$(filter-out $(1),$$(HEADERS)) >$$@
+endef
+$(foreach h,$(HEADERS),$(eval $(call man_rule,$(h))))
+$(BUILD)/man/cratos.ini.5: cmd/cratos/cratos.ini.5 cmd/man/ini.py $(BUILD)/cratos
+	@mkdir -p $(@D)
+	$(BUILD)/cratos help ini | python3 cmd/man/ini.py $< >$@
+names_in = $(shell python3 cmd/man/headers.py --names $(1))
 
 # The names of the system calls, as the compiler's headers have them: a line
 # SYSCALL(name) for each.
@@ -265,9 +281,9 @@ lint:
 	    $(CPPFLAGS_ALL) -std=c11 2>/dev/null
 	shellcheck tests/run tests/model/run $(wildcard tests/e2e/*.sh) .ci/run \
 	    cmd/cratos/completion/cratos.bash
-	mandoc -T lint -W warning $(MAN)
+	mandoc -T lint -W warning $(MAN) $(MAN3)
 
-lint: $(INCLUDES) $(SYSCALLS)
+lint: $(INCLUDES) $(SYSCALLS) $(MAN3) $(MAN)
 
 format:
 	clang-format -i $(C_FILES)
@@ -285,7 +301,7 @@ $(BUILD)/cratos.pc: Makefile
 	    'Libs: -L$${libdir} -lcratos' \
 	    'Libs.private: $(LIBS) -pthread'
 
-install: all
+install: all $(MAN3) $(MAN)
 	rm -f $(BUILD)/cratos.pc
 	$(MAKE) $(BUILD)/cratos.pc
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig \
@@ -297,6 +313,11 @@ install: all
 	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/cratos
 	$(foreach m,$(MAN),$(INSTALL) -D -m 644 $(m) \
 	    $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m));)
+	$(INSTALL) -d $(DESTDIR)$(MANDIR)/man3
+	$(INSTALL) -m 644 $(MAN3) $(DESTDIR)$(MANDIR)/man3
+	$(foreach h,$(HEADERS),$(foreach n,$(call names_in,$(h)),echo \
+	    '.so man3/cratos_$(basename $(notdir $(h))).3' \
+	    >$(DESTDIR)$(MANDIR)/man3/$(n).3;))
 	$(INSTALL) -D -m 644 cmd/cratos/completion/cratos.bash $(DESTDIR)$(BASH_DIR)/cratos
 	$(INSTALL) -D -m 644 cmd/cratos/completion/_cratos $(DESTDIR)$(ZSH_DIR)/_cratos
 	$(INSTALL) -D -m 644 cmd/cratos/completion/cratos.fish $(DESTDIR)$(FISH_DIR)/cratos.fish
@@ -307,7 +328,9 @@ uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/cratos $(DESTDIR)$(LIBDIR)/libcratos.a \
 	    $(DESTDIR)$(LIBDIR)/libcratos.so* \
 	    $(DESTDIR)$(LIBDIR)/pkgconfig/cratos.pc \
-	    $(foreach m,$(MAN),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	    $(foreach m,$(MAN),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))) \
+	    $(addprefix $(DESTDIR)$(MANDIR)/man3/,$(notdir $(MAN3)) \
+	        $(foreach h,$(HEADERS),$(addsuffix .3,$(call names_in,$(h)))))
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/cratos
 
 clean:

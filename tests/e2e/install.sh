@@ -36,6 +36,7 @@ all_files_are_there() {
 	for file in bin/cratos lib/libcratos.a lib/libcratos.so.0 \
 		lib/libcratos.so lib/pkgconfig/cratos.pc \
 		share/man/man1/cratos.1 share/man/man5/cratos.ini.5 \
+		share/man/man3/{cratos,cratos_app,app_run,context_err}.3 \
 		share/bash-completion/completions/cratos \
 		share/zsh/vendor-completions/_cratos \
 		share/fish/vendor_completions.d/cratos.fish \
