@@ -140,6 +140,13 @@ static void host_heartbeat(struct server_host *host)
 	pthread_mutex_unlock(&unit->app->lock);
 }
 
+static bool host_ending(const struct server_host *host)
+{
+	const struct unit *unit = (const struct unit *)host;
+
+	return unit->app->stopping || unit->leaving;
+}
+
 void unit_over(struct unit *unit, int code)
 {
 	pthread_mutex_lock(&unit->app->lock);
@@ -181,7 +188,8 @@ void unit_init_host(struct unit *unit)
 	    .fail = host_fail,
 	    .extend = host_extend,
 	    .heartbeat = host_heartbeat,
-	    .watch = watch_add};
+	    .watch = watch_add,
+	    .ending = host_ending};
 }
 
 /* ---- tasks ---- */

@@ -58,6 +58,7 @@
 
 #include "errgroup/clock.h"
 #include "server/family.h"
+#include "server/host.h"
 #include "server/probe.h"
 #include "server/prober.h"
 #include "server/reaper.h"
@@ -100,6 +101,7 @@ struct exec {
 	/* guarded by lock */
 	struct turn turn;
 	bool busy, told;
+	bool ending; /* the app stops, or is to stop it, when the child ended */
 	bool asked; /* the stop signal was sent */
 	bool late; /* the deadline has passed, the kill signal was sent */
 	bool lost; /* SIGKILL was */
@@ -269,7 +271,7 @@ static void judge(struct exec *exec, const siginfo_t *end)
 	if (is_killed_late(exec, end))
 		conclude(exec, -ETIMEDOUT, "did not stop in time: killed (%s)",
 		    signal_text(end->si_status, text));
-	else if ((exec->told && is_clean(exec, end)) ||
+	else if (((exec->told || exec->ending) && is_clean(exec, end)) ||
 		 (exec->may_exit && is_success(exec, end)))
 		return;
 	else if (end->si_code != CLD_EXITED)
@@ -515,9 +517,17 @@ static int leader_ended(int fd, void *arg)
 {
 	struct exec *exec = arg;
 	bool was_reaped, left;
+	/* The run's, which ends on this thread only. */
+	bool ending = server_is_ending(exec->ctx);
 
 	pthread_mutex_lock(&exec->lock);
 	was_reaped = exec->reaped;
+	/*
+	 * Who tells the app to stop may tell the child as well, as systemd does
+	 * (the app first), a container platform, or somebody with killall: then
+	 * it has done what it was to do, though it was not yet its turn.
+	 */
+	exec->ending = ending;
 	if (!was_reaped)
 		exec->reaped = reap(exec, P_PIDFD, fd);
 	/*
@@ -727,6 +737,7 @@ static bool tell(struct exec *exec, int *ret)
 static void begin_afresh(struct exec *exec)
 {
 	exec->told = exec->asked = exec->late = exec->lost = false;
+	exec->ending = false;
 	exec->reaped = exec->leaderless = false;
 	exec->family.gone_ns = exec->stop_family.gone_ns = 0;
 	exec->code = 0;

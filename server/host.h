@@ -17,7 +17,12 @@ struct server_host {
 	void (*heartbeat)(struct server_host *host);
 	int (*watch)(struct server_host *host, int fd, server_watch_fn *fn,
 	    void *arg);
+	/* On the thread that calls watch functions: it, or all, is to stop. */
+	bool (*ending)(const struct server_host *host);
 };
+
+/* The same, of the host that a context leads to. */
+bool server_is_ending(const struct context *ctx);
 
 /* The key under which a server's context carries its struct server_host. */
 extern const char server_host_key;

@@ -54,6 +54,13 @@ int server_heartbeat(struct context *ctx)
 	return 0;
 }
 
+bool server_is_ending(const struct context *ctx)
+{
+	const struct server_host *host = host_of(ctx);
+
+	return host && host->ending(host);
+}
+
 const char *server_name(const struct context *ctx)
 {
 	struct server_host *host = host_of(ctx);

@@ -548,6 +548,30 @@ quiet_tells_of_restarts() {
 	lacks "$work/app.err" ' info '
 }
 
+# As systemd does it: the app is told, and all its programs as well.
+a_signal_to_all_is_a_stop() {
+	write_app <<-INI
+		[server:one]
+		exec = sleep 1000
+		[server:two]
+		exec = sleep 1000
+		after = one
+		restart = always
+		[server:three]
+		exec = sleep 1000
+		after = two
+	INI
+	local round
+	for round in 1 2 3 4 5; do
+		start_app || return
+		# shellcheck disable=SC2046 # numbers
+		kill -TERM "$pid" $(pgrep -P "$pid") 2>/dev/null
+		finish "$pid"
+		is "exit status, round $round" "$status" 0
+		lacks "$work/app.err" 'error|failed'
+	done
+}
+
 for name in dependencies_start_in_order_and_stop_in_reverse \
 	what_waits_for_nobody_starts_at_once \
 	check_shows_the_order \
@@ -571,6 +595,7 @@ for name in dependencies_start_in_order_and_stop_in_reverse \
 	a_program_that_cannot_be_run_is_tried_again \
 	a_stop_does_not_wait_for_a_restart \
 	a_restart_kills_what_does_not_stop \
+	a_signal_to_all_is_a_stop \
 	quiet_tells_of_restarts; do
 	test_that "$name"
 done
