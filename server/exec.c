@@ -516,10 +516,14 @@ static bool reap(struct exec *exec, idtype_t type, int id)
 static int leader_ended(int fd, void *arg)
 {
 	struct exec *exec = arg;
-	bool was_reaped, left;
-	/* The run's, which ends on this thread only. */
-	bool ending = server_is_ending(exec->ctx);
+	const struct context *ctx;
+	bool was_reaped, left, ending;
 
+	/* The run's, which ends on this thread only. */
+	pthread_mutex_lock(&exec->lock);
+	ctx = exec->ctx;
+	pthread_mutex_unlock(&exec->lock);
+	ending = server_is_ending(ctx);
 	pthread_mutex_lock(&exec->lock);
 	was_reaped = exec->reaped;
 	/*
