@@ -180,6 +180,7 @@ static json_t *server_value(const struct server_status *server, int64_t now_ms)
 	json_put(&value, "start_ms", known_value(server->start_ms));
 	json_put(&value, "stop_ms", known_value(server->stop_ms));
 	json_put(&value, "waits", json_new_text(server->waits));
+	json_put(&value, "leaving", json_new_bool(server->leaving));
 	json_put(&value, "heartbeat_missed", json_new_bool(server->silent));
 	json_put(&value, "optional", json_new_bool(server->optional));
 	json_put(&value, "last_error", error_value(&server->error));

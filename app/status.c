@@ -172,6 +172,7 @@ static struct server_status status_of(const struct unit *unit)
 	    .restarts = unit->status.restarts,
 	    .start_ms = unit->status.start_ms,
 	    .stop_ms = unit->status.stop_ms,
+	    .leaving = unit->leaving,
 	    .silent = unit->run.silent,
 	    .optional = unit->server.optional,
 	    .error = unit_error(unit, UNIT_ERROR_LAST)};

@@ -175,7 +175,8 @@ static bool is_up(const json_t *server)
 {
 	const char *state = json_text_of(server, "state");
 
-	return !strcmp(state, "ready") || !strcmp(state, "up");
+	return (!strcmp(state, "ready") || !strcmp(state, "up")) &&
+	       !json_bool_of(server, "leaving");
 }
 
 /* "ready" is "up" as well. */
