@@ -499,8 +499,7 @@ struct server_status {
 	 * What it comes after, NULL-terminated; NULL in what server_state gives.
 	 */
 	const char *const *after, *const *wants;
-	bool
-	    leaving; /* it is to stop, perhaps to start again, when it is its turn */
+	bool leaving; /* it is to stop, and maybe to start again, in its turn */
 	bool silent; /* it promised a heartbeat, which is missed */
 	bool optional; /* struct server.optional */
 	struct error error; /* the last one; code 0: none */

@@ -185,8 +185,9 @@ static bool is_in_state(const json_t *server, const void *arg, int *status)
 	const char *state = arg;
 
 	*status = CLIENT_DONE;
-	return !strcmp(json_text_of(server, "state"), state) ||
-	       (!strcmp(state, "ready") && is_up(server));
+	return !strcmp(state, "ready")
+		   ? is_up(server)
+		   : !strcmp(json_text_of(server, "state"), state);
 }
 
 static bool say_lost(const json_t *server)
