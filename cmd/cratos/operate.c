@@ -498,12 +498,13 @@ static int plot_app(struct request *request, struct plot *plot,
 
 static int plot_command(struct request *request)
 {
-	struct plot *plot = plot_new();
+	struct plot *plot;
 	char title[128] = "";
 	int status;
 
 	if (request->count > 1)
 		return usage(request, "one file, not also ", request->words[1]);
+	plot = plot_new();
 	if (!plot)
 		return CLIENT_NOT_SO;
 	status = request->count ? plot_file(request, request->words[0], plot)
