@@ -147,12 +147,12 @@ struct unit_run {
 	bool skip_stop; /* parked, but not to be called */
 	bool failed_in_stop; /* an error of it was kept while stopping */
 	bool watch_ended;
+	bool silent; /* its heartbeat is due for long; the loop writes it */
 	pid_t start_tid, stop_tid; /* of the threads in these functions */
 	int start_code, watch_code;
 	int64_t extended_ms; /* until when it asks for time */
 	int64_t ended_ms; /* when the later of start and stop returned */
 	int64_t beat_ms; /* its last heartbeat */
-	bool silent; /* it is due for long; the loop writes it */
 	int64_t stop_deadline_ms; /* when it is late; the loop writes it */
 	/* the loop's again */
 	int64_t launch_ms, start_deadline_ms, ready_ms, stop_ms;

@@ -183,13 +183,14 @@ void unit_keep_failure(struct unit *unit, int code)
 
 void unit_init_host(struct unit *unit)
 {
-	unit->host = (struct server_host){.name = unit->name,
-	    .ready = host_ready,
+	static const struct server_host_ops ops = {.ready = host_ready,
 	    .fail = host_fail,
 	    .extend = host_extend,
 	    .heartbeat = host_heartbeat,
 	    .watch = watch_add,
 	    .ending = host_ending};
+
+	unit->host = (struct server_host){.name = unit->name, .ops = &ops};
 }
 
 /* ---- tasks ---- */

@@ -8,8 +8,9 @@
 
 #include <cratos/server.h>
 
-struct server_host {
-	const char *name;
+struct server_host;
+
+struct server_host_ops {
 	/* As server_ready and the like in server.h. */
 	void (*ready)(struct server_host *host);
 	void (*fail)(struct server_host *host, int code);
@@ -21,7 +22,12 @@ struct server_host {
 	bool (*ending)(const struct server_host *host);
 };
 
-/* The same, of the host that a context leads to. */
+struct server_host {
+	const char *name;
+	const struct server_host_ops *ops;
+};
+
+/* What `ending` says of the host that a context leads to. */
 bool server_is_ending(const struct context *ctx);
 
 /* The key under which a server's context carries its struct server_host. */

@@ -19,7 +19,7 @@ int server_ready(struct context *ctx)
 
 	if (!host)
 		return error_set(-EINVAL, "server_ready: not in a server");
-	host->ready(host);
+	host->ops->ready(host);
 	return 0;
 }
 
@@ -30,7 +30,7 @@ int server_fail(struct context *ctx, int code)
 	assert(code < 0);
 	if (!host)
 		return error_set(-EINVAL, "server_fail: not in a server");
-	host->fail(host, code);
+	host->ops->fail(host, code);
 	return 0;
 }
 
@@ -40,7 +40,7 @@ int server_extend(struct context *ctx, int64_t time_ms)
 
 	if (!host)
 		return error_set(-EINVAL, "server_extend: not in a server");
-	host->extend(host, time_ms);
+	host->ops->extend(host, time_ms);
 	return 0;
 }
 
@@ -50,7 +50,7 @@ int server_heartbeat(struct context *ctx)
 
 	if (!host)
 		return error_set(-EINVAL, "server_heartbeat: not in a server");
-	host->heartbeat(host);
+	host->ops->heartbeat(host);
 	return 0;
 }
 
@@ -58,7 +58,7 @@ bool server_is_ending(const struct context *ctx)
 {
 	const struct server_host *host = host_of(ctx);
 
-	return host && host->ending(host);
+	return host && host->ops->ending(host);
 }
 
 const char *server_name(const struct context *ctx)
@@ -74,7 +74,7 @@ int server_watch(struct context *ctx, int fd, server_watch_fn *fn, void *arg)
 
 	if (!host)
 		return error_set(-EINVAL, "server_watch: not in a server");
-	return host->watch(host, fd, fn, arg);
+	return host->ops->watch(host, fd, fn, arg);
 }
 
 enum server_reload server_reload_phase(const struct context *ctx)

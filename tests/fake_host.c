@@ -63,14 +63,28 @@ static int watch(struct server_host *server_host, int fd, server_watch_fn *fn,
 	return ret;
 }
 
+static void beat(struct server_host *server_host)
+{
+	(void)server_host;
+}
+
+static bool is_ending(const struct server_host *server_host)
+{
+	(void)server_host;
+	return false;
+}
+
 void fake_host_init(struct fake_host *host, const struct server *server)
 {
+	static const struct server_host_ops ops = {.ready = be_ready,
+	    .fail = take_failure,
+	    .extend = take_extension,
+	    .heartbeat = beat,
+	    .watch = watch,
+	    .ending = is_ending};
+
 	*host = (struct fake_host){
-	    .host = {.name = server->name,
-		.ready = be_ready,
-		.fail = take_failure,
-		.extend = take_extension,
-		.watch = watch},
+	    .host = {.name = server->name, .ops = &ops},
 	    .server = *server,
 	    .lock = PTHREAD_MUTEX_INITIALIZER,
 	};
