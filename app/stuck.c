@@ -30,6 +30,8 @@ static void kill_registrar(struct app *app)
 /* So that nothing that a server has started outlives the process. */
 _Noreturn void stuck_force(struct app *app, int status)
 {
+	struct error first = {0};
+
 	for (size_t i = 0; i < app->units.count; i++) {
 		struct unit *unit = app->units.all[i];
 
@@ -39,7 +41,12 @@ _Noreturn void stuck_force(struct app *app, int status)
 	kill_registrar(app);
 	if (app->reaps)
 		reaper_kill_all();
-	manager_end(app, status, app->error_count ? &app->errors[0] : NULL);
+	/* Others may keep errors still. */
+	pthread_mutex_lock(&app->lock);
+	if (app->error_count)
+		first = app->errors[0];
+	pthread_mutex_unlock(&app->lock);
+	manager_end(app, status, &first);
 	_exit(status);
 }
 

@@ -315,6 +315,19 @@ static void note_event_on_thread(const struct app_event *event, void *arg)
 	note_event(event, arg);
 }
 
+static bool has_returned(void *unused)
+{
+	(void)unused;
+	return noted("returned:a") > 0;
+}
+
+/* Its start may have ended, and the loop not know yet. */
+static int stop_when_returned(struct context *ctx, void *arg)
+{
+	event_poll(has_returned, NULL);
+	return stop_hook(ctx, arg);
+}
+
 START_TEST(events_tell_each_transition_in_order)
 {
 	struct probe a = PROBE(.name = "a");
@@ -323,7 +336,7 @@ START_TEST(events_tell_each_transition_in_order)
 	options.on_event = note_event_on_thread;
 	app_make();
 	add_probe(&a);
-	stop_when_up();
+	hook(APP_AFTER_START, stop_when_returned, NULL);
 	ck_assert_int_eq(app_go(), 0);
 	ck_assert_int_eq(noted("elsewhere"), 0);
 	ck_assert_int_eq(noted("no-time"), 0);
