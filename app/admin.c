@@ -66,50 +66,34 @@ static void write_server(FILE *out, const struct server_status *server,
 	fputc('\n', out);
 }
 
-/* A page that is written piece by piece; NULL without memory. */
-struct page {
-	FILE *out;
-	char *text;
-	size_t size;
-};
-
-static bool page_begin(struct page *page)
+static void write_servers(FILE *out, const struct app_status *status)
 {
-	page->out = open_memstream(&page->text, &page->size);
-	return page->out;
+	for (size_t i = 0; i < status->server_count; i++)
+		write_server(out, &status->servers[i],
+		    is_fine(&status->servers[i], status->ready));
+	fprintf(out, "%s: %s\n", status->ready ? "ready" : "not ready",
+	    app_state_name(status->state));
 }
 
-static void page_reply(struct page *page, struct http_request *request,
+static void page_reply(struct http_page *page, struct http_request *request,
     int status, const char *type)
 {
-	bool whole = !ferror(page->out);
-
-	if (!fclose(page->out) && whole)
-		http_reply(request, status, type, page->text, page->size);
-	else
+	if (!http_page_reply(page, request, status, type))
 		reply(request, 500, "out of memory\n");
-	free(page->text);
 }
 
 static void serve_ready(struct http_request *request,
     const struct app_status *status)
 {
-	struct page page;
+	struct http_page page;
 
 	if (!http_argument(request, "verbose")) {
 		reply(request, status->ready ? 200 : 503,
 		    status->ready ? "ready\n" : "not ready\n");
 		return;
 	}
-	if (!page_begin(&page)) {
-		reply(request, 500, "out of memory\n");
-		return;
-	}
-	for (size_t i = 0; i < status->server_count; i++)
-		write_server(page.out, &status->servers[i],
-		    is_fine(&status->servers[i], status->ready));
-	fprintf(page.out, "%s: %s\n", status->ready ? "ready" : "not ready",
-	    app_state_name(status->state));
+	if (http_page_begin(&page))
+		write_servers(page.out, status);
 	page_reply(&page, request, status->ready ? 200 : 503, plain);
 }
 
@@ -134,13 +118,10 @@ static void serve_metrics(struct http_request *request,
 {
 	const char *accept = http_header(request, "Accept");
 	bool open = accept && strstr(accept, "application/openmetrics-text");
-	struct page page;
+	struct http_page page;
 
-	if (!page_begin(&page)) {
-		reply(request, 500, "out of memory\n");
-		return;
-	}
-	metrics_write(page.out, admin->app, status, open);
+	if (http_page_begin(&page))
+		metrics_write(page.out, admin->app, status, open);
 	page_reply(&page, request, 200,
 	    open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
 		 : "text/plain; version=0.0.4; charset=utf-8");

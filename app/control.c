@@ -21,13 +21,10 @@
 
 #include <errno.h>
 #include <signal.h>
-
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app/json.h"
@@ -288,44 +285,19 @@ static void write_graph(FILE *out, const struct app_status *status)
 	fputs("}\n", out);
 }
 
-/* ---- pages that are written piece by piece ---- */
-
-struct page {
-	FILE *out;
-	char *text;
-	size_t size;
-};
-
-static FILE *page_begin(struct page *page)
-{
-	page->text = NULL;
-	page->out = open_memstream(&page->text, &page->size);
-	return page->out;
-}
-
-static void page_reply(struct page *page, struct http_request *request,
-    const char *type)
-{
-	bool whole = page->out && !ferror(page->out);
-
-	if (page->out)
-		whole = !fclose(page->out) && whole;
-	if (whole)
-		http_reply(request, 200, type, page->text, page->size);
-	else
-		refuse(request, 500, "out of memory");
-	free(page->text);
-}
-
 static void serve_graph(struct http_request *request,
     const struct app_status *status)
 {
-	struct page page;
+	struct http_page page;
 
-	if (page_begin(&page))
+	if (http_page_begin(&page))
 		write_graph(page.out, status);
-	page_reply(&page, request, "text/vnd.graphviz; charset=utf-8");
+	if (!http_page_reply(&page, request, 200,
+		"text/vnd.graphviz; charset=utf-8"))
+		refuse(request, 500, "out of memory");
 }
+
+/* ---- what goes on ---- */
 
 static uint64_t number_of(const struct http_request *request, const char *name)
 {

@@ -228,6 +228,26 @@ void http_reply(struct http_request *request, int status, const char *type,
 	request->replied = queue(request, status, type, text, size) == MHD_YES;
 }
 
+FILE *http_page_begin(struct http_page *page)
+{
+	page->text = NULL;
+	page->out = open_memstream(&page->text, &page->size);
+	return page->out;
+}
+
+bool http_page_reply(struct http_page *page, struct http_request *request,
+    int status, const char *type)
+{
+	bool whole = page->out && !ferror(page->out);
+
+	if (page->out)
+		whole = !fclose(page->out) && whole;
+	if (whole)
+		http_reply(request, status, type, page->text, page->size);
+	free(page->text);
+	return whole;
+}
+
 /* ---- streams ---- */
 
 static void go_on(struct connection *connection)

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 enum {
@@ -43,6 +44,20 @@ typedef void http_handler_fn(struct http_request *request, void *arg);
  */
 int http_open(struct http **http, const char *address, mode_t mode,
     http_handler_fn *handler, void *arg);
+
+/*
+ * An answer that is written piece by piece. begin returns where to, NULL without
+ * memory. reply sends all of it, and ends it; false, and nothing is sent, if there
+ * was no memory for it, at begin or later.
+ */
+struct http_page {
+	FILE *out;
+	char *text;
+	size_t size;
+};
+FILE *http_page_begin(struct http_page *page);
+bool http_page_reply(struct http_page *page, struct http_request *request,
+    int status, const char *type);
 
 /*
  * What a stream consists of: writes the next whole lines to text, and returns how

@@ -62,9 +62,14 @@ static void write_size(char *text, size_t size, int64_t bytes)
 	    units[unit]);
 }
 
+static bool is_ready(const char *state)
+{
+	return !strcmp(state, "ready") || !strcmp(state, "up");
+}
+
 static const char *colour_of(const char *state)
 {
-	if (!strcmp(state, "ready") || !strcmp(state, "up"))
+	if (is_ready(state))
 		return "\033[32m";
 	if (!strcmp(state, "failing") || !strcmp(state, "lost"))
 		return "\033[31m";
@@ -78,7 +83,6 @@ static void write_why(const json_t *server, char *text, size_t size)
 	const char *waits = json_text_of(server, "waits");
 	const char *error =
 	    json_text_of(json_member(server, "last_error"), "text");
-	bool well = !strcmp(state, "ready") || !strcmp(state, "up");
 	struct line line = {.text = text, .size = size - 1};
 
 	if (json_bool_of(server, "heartbeat_missed")) {
@@ -89,7 +93,7 @@ static void write_why(const json_t *server, char *text, size_t size)
 		line_plain(&line, "waits for ");
 	else if (*error && !*waits && !strcmp(state, "starting"))
 		line_plain(&line, "the last time: ");
-	else if (*error && !*waits && well)
+	else if (*error && !*waits && is_ready(state))
 		line_plain(&line, "before: ");
 	if (*waits)
 		line_plain(&line, waits);
@@ -211,13 +215,6 @@ static bool is_named(const json_t *server, char *const *names, size_t count)
 	return !count;
 }
 
-static bool is_ready(const json_t *server)
-{
-	const char *state = json_text_of(server, "state");
-
-	return !strcmp(state, "ready") || !strcmp(state, "up");
-}
-
 int status_print(const json_t *status, char *const *names, size_t count,
     bool watch)
 {
@@ -237,7 +234,8 @@ int status_print(const json_t *status, char *const *names, size_t count,
 		if (!is_named(server, names, count))
 			continue;
 		fill(&rows[n++], server);
-		well = well && (!count || is_ready(server));
+		well =
+		    well && (!count || is_ready(json_text_of(server, "state")));
 	}
 	if (watch && isatty(STDOUT_FILENO))
 		fputs("\033[H\033[2J", stdout);
